@@ -1,0 +1,16 @@
+// Package config turns the bytes of the one TOML file into a checked [Config].
+//
+// What it decides: whether a file is acceptable, what every key means when it is
+// left out, and which rule a finding breaks. [Parse] returns either a Config that
+// is valid by construction or a list of every finding, each with rule id, line
+// and way out.
+//
+// What it must never do: open a file, read a clock, look at this host, or accept
+// a key it does not know. Checks that need a host (does the device exist, is the
+// script root's) belong to `understudy check --host`.
+//
+// Who calls it: cmd (which reads the file and resolves nothing else), and every
+// package that needs to know what was asked for. A new key is added in four
+// places: the private file struct, the public type, reference.toml, and a rule
+// test; see the recipe at the end of README.md.
+package config

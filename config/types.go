@@ -1,0 +1,277 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Config is one cluster as its file declares it, with every default filled in.
+// It is valid by construction: [Parse] returns no other kind.
+type Config struct {
+	Cluster   string    // name of the cluster; part of every key in the store
+	KeyFile   string    // path of the shared secret: 32 bytes, base64; "" only with store "etcd" on its own TLS
+	Lease     Lease     // who may own, and for how long without asking again
+	Keepalive Keepalive // how silence is noticed
+	Witness   *Witness  // the third vote; nil with an external store
+	Networks  []Network // the wires, sorted by name; derived from the addresses of nodes and witness
+	Nodes     []Node    // in the order of the file
+	Groups    []Group   // in the order of the file
+	Hash      string    // SHA-256, hex, of the bytes parsed: nodes compare it
+}
+
+// StoreKind names where claims and leases live (design, section 5).
+type StoreKind string
+
+// The kinds of store.
+const (
+	StoreEmbedded StoreKind = "embedded" // etcd inside the program on every node, and the witness
+	StoreEtcd     StoreKind = "etcd"     // an etcd cluster that exists already
+)
+
+// Lease says where ownership is recorded and the times that bound it.
+type Lease struct {
+	Store StoreKind
+
+	// TTL is how long the store keeps a node's lease without a renewal.
+	TTL time.Duration
+	// Renew is the interval between renewals; each is counted from its sending.
+	Renew time.Duration
+	// Margin is subtracted from TTL to get this node's own deadline: it begins to
+	// let go that much earlier than the store forgets it.
+	Margin time.Duration
+
+	Endpoints []string // StoreEtcd: URLs of the existing cluster
+	TLS       TLS      // StoreEtcd: paths; zero means plain HTTP endpoints
+
+	// Tick and Election are etcd's heartbeat interval and election timeout of the
+	// embedded store.
+	Tick, Election time.Duration
+	ClientPort     uint16 // embedded store, TCP
+	PeerPort       uint16 // embedded store, TCP
+}
+
+// TLS names the PEM files for an existing etcd cluster.
+type TLS struct{ CA, Cert, Key string }
+
+// Keepalive is the silence detector. Its verdict is never evidence that a node
+// has stopped (design, section 5).
+type Keepalive struct {
+	Interval time.Duration // between two packets on each network
+	Timeout  time.Duration // silence on every network for this long: the peer is silent
+	Port     uint16        // UDP
+}
+
+// Witness votes and hosts nothing.
+type Witness struct {
+	Name      string        // always "witness"
+	Addresses []NodeAddress // at least one; one per network
+}
+
+// Network is a wire with the addresses of those on it.
+type Network struct {
+	Name    string
+	Members []Member // nodes in file order, then the witness
+}
+
+// Member is one machine's address on a network.
+type Member struct {
+	Machine string
+	Prefix  netip.Prefix
+}
+
+// NodeAddress is an address of a machine on a named network. The witness's
+// prefix may be a host prefix (/32, /128).
+type NodeAddress struct {
+	Network string
+	Prefix  netip.Prefix
+}
+
+// Node is one machine that may hold groups.
+type Node struct {
+	Name      string
+	Addresses []NodeAddress // sorted by network
+	Fence     *Fence        // nil: this node cannot be fenced, and its claims wait for other evidence
+	Line      int
+}
+
+// Fence is one agent of the fence-agents API with its options. Options whose
+// name ends in "_file" are read from that file at the moment of use and passed
+// under the name without the suffix, so that no secret stands in the TOML file.
+type Fence struct {
+	Agent   string        // a program name or an absolute path
+	Options []Option      // sorted by key
+	Timeout time.Duration // for off and its confirmation together
+	Line    int
+}
+
+// Option is one key=value line on an agent's standard input.
+type Option struct{ Key, Value string }
+
+// Policy says whether a group has a home (guide, "HACMP Supported Configurations").
+type Policy string
+
+// The policies.
+const (
+	Cascading Policy = "cascading" // has a home, the first of its nodes, and goes back to it
+	Rotating  Policy = "rotating"  // has no home and stays where it is
+)
+
+// FallbackKind says when a cascading group goes back to its home.
+type FallbackKind string
+
+// The kinds of fallback.
+const (
+	FallbackImmediate FallbackKind = "immediate" // as soon as the home stands by
+	FallbackNever     FallbackKind = "never"     // only when a person moves it
+	FallbackWindow    FallbackKind = "window"    // between two times of day, local time
+)
+
+// Fallback is when a group may go back to its home.
+type Fallback struct {
+	Kind     FallbackKind
+	From, To time.Duration // since midnight, for FallbackWindow; To < From spans midnight
+}
+
+// ReleaseFailure says what happens when a group cannot be let go.
+type ReleaseFailure string
+
+// What may be declared for a failed release.
+const (
+	BlockOnReleaseFailure  ReleaseFailure = "block"      // stay, say so, wait for a person
+	RebootOnReleaseFailure ReleaseFailure = "self-fence" // reset this host at once
+)
+
+// Group is a resource group: what moves together.
+type Group struct {
+	Name     string
+	Policy   Policy
+	Nodes    []string // highest priority first
+	Fallback Fallback
+	// Settle is how long a node waits at its start for nodes of higher priority
+	// before it takes a free group. Zero: it does not wait.
+	Settle time.Duration
+	// Restarts is how often an application may be restarted in place within
+	// RestartWindow before the group is handed to another node.
+	Restarts         int
+	RestartWindow    time.Duration
+	Hostname         string // rotating groups: set around start and stop; "" leaves the host name alone
+	OnReleaseFailure ReleaseFailure
+	Addresses        []ServiceAddress
+	Volumes          []Volume // volume groups, in the order of first use
+	Filesystems      []Filesystem
+	Applications     []Application // in start order
+	Line             int
+}
+
+// Home is the node the group belongs to, "" for a rotating group.
+func (g *Group) Home() string {
+	if g.Policy == Rotating {
+		return ""
+	}
+	return g.Nodes[0]
+}
+
+// Priority is the place of node in the group's list, 0 highest; -1 if it is not
+// one of its nodes.
+func (g *Group) Priority(node string) int { return slices.Index(g.Nodes, node) }
+
+// ServiceAddress is an IP label that moves with its group.
+type ServiceAddress struct {
+	Label   string // 1 to 15 characters; also the name clients know
+	Prefix  netip.Prefix
+	Network string
+	Line    int
+}
+
+// VolumeKind says how a volume group is switched on.
+type VolumeKind string
+
+// LVM is a volume group of the Logical Volume Manager.
+const LVM VolumeKind = "lvm"
+
+// Volume is a volume group on shared storage.
+type Volume struct {
+	Name string
+	Kind VolumeKind
+}
+
+// Filesystem is a mount of shared storage.
+type Filesystem struct {
+	Mount   string   // absolute and clean; never "/"
+	Device  string   // absolute path of a block device, the same on every node
+	Type    string   // ext4, xfs, btrfs, …
+	Options []string // as for mount(8) -o
+	Volume  string   // name of its volume group, "" for a plain device
+	Line    int
+}
+
+// Application is something with a start and a stop.
+type Application struct {
+	Name    string
+	Profile string // the profile its defaults came from, or ""
+
+	// Run is a program that stays in the foreground; understudy starts it in a
+	// session of its own and is its only start and stop. Exclusive with Start.
+	Run []string
+	// Start and Stop are commands that return when the work is done.
+	Start, Stop []string
+	// Probe exits 0 when the service answers. Empty: the daemons being there is enough.
+	Probe []string
+
+	StartLimit, StopLimit, ProbeLimit time.Duration
+	ProbeInterval                     time.Duration // between probes while serving; zero: only after a start
+
+	Environment []Option // added to a clean environment, sorted by key
+	Daemons     []Daemon // how its processes are recognised; filled in for Run
+	Purge       []Purge  // before every start
+	RPCExclude  bool     // pass RPC_UNSUPPORTED_NETADDRS (guide, "Planning Considerations for DCE")
+	Line        int
+}
+
+// Daemon tells how a process is recognised. At least one of Exe, PIDFile and
+// Match is set; all that are set must hold.
+type Daemon struct {
+	Name    string
+	Exe     string // absolute path of the executable
+	PIDFile string
+	Match   string // RE2 over the command line, arguments joined by blanks
+}
+
+// Purge is a file, or with Tree every file below a directory, that is deleted
+// from shared storage before a start. It never leaves the file system it lies on.
+type Purge struct {
+	Path string
+	Tree bool // Path is a directory: delete the files below it, keep the directory
+}
+
+// Node returns the node of that name, nil if there is none.
+func (c *Config) Node(name string) *Node {
+	for i := range c.Nodes {
+		if c.Nodes[i].Name == name {
+			return &c.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// Group returns the group of that name, nil if there is none.
+func (c *Config) Group(name string) *Group {
+	for i := range c.Groups {
+		if c.Groups[i].Name == name {
+			return &c.Groups[i]
+		}
+	}
+	return nil
+}
+
+// Address returns the node's own prefix on a network, the zero Prefix if it is
+// not on it.
+func (n *Node) Address(network string) netip.Prefix {
+	for _, a := range n.Addresses {
+		if a.Network == network {
+			return a.Prefix
+		}
+	}
+	return netip.Prefix{}
+}

@@ -1,0 +1,348 @@
+package reconcile
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+)
+
+// ErrNotRead is the reason of a Seen that nobody has filled in.
+var ErrNotRead = errors.New("not read yet")
+
+// Seen is a reading that may have failed. The zero value means "not read":
+// unknown, which is never the same as absent.
+type Seen[T any] struct {
+	Value T
+	Err   error     // why Value must not be used
+	At    time.Time // when the reading began
+}
+
+// Read wraps a value that was read at a time.
+func Read[T any](v T, at time.Time) Seen[T] { return Seen[T]{Value: v, At: at} }
+
+// Unread wraps the reason why a value could not be read.
+func Unread[T any](err error, at time.Time) Seen[T] { return Seen[T]{Err: err, At: at} }
+
+// OK reports whether Value may be used.
+func (s Seen[T]) OK() bool { return s.Err == nil && !s.At.IsZero() }
+
+// Why is the reason Value must not be used, nil if it may be.
+func (s Seen[T]) Why() error {
+	if s.Err == nil && s.At.IsZero() {
+		return ErrNotRead
+	}
+	return s.Err
+}
+
+// Snapshot is everything one node knows at one moment. It is built whole and
+// never changed; slices and maps in it must not be modified.
+type Snapshot struct {
+	At     time.Time // when the look began; the only clock the pure core has
+	Node   string    // the node that looked
+	BootID string    // of this boot of this node (/proc/sys/kernel/random/boot_id)
+	Since  time.Time // when this process began to look
+
+	// Host.
+	Mounts   Seen[[]Mount]    // in the order of the mount table
+	Addrs    Seen[[]Addr]     // every address of every link
+	Links    Seen[[]Link]     // by index
+	Apps     Seen[[]AppState] // every application of every group of the file
+	Hostname Seen[string]
+
+	// Cluster.
+	Peers []Peer          // every other node of the file, and the witness, in file order
+	Lease Lease           // this node's own lease
+	Store Seen[StoreView] // claims and what else the store says
+
+	// What this node remembers of each group; an absent group is the zero Memory.
+	Memory map[string]Memory
+}
+
+// Peer returns the peer of that name, the zero Peer if there is none.
+func (s *Snapshot) Peer(name string) Peer {
+	for _, p := range s.Peers {
+		if p.Name == name {
+			return p
+		}
+	}
+	return Peer{}
+}
+
+// Mount is one line of the mount table.
+type Mount struct {
+	ID       int    // unique while mounted
+	Major    uint32 // of the device
+	Minor    uint32
+	Root     string // directory of the file system that is mounted here
+	Point    string // absolute, as this host sees it
+	FSType   string
+	Source   string // as the kernel reports it, may be empty
+	ReadOnly bool
+}
+
+// Addr is one address of a link.
+type Addr struct {
+	Link      string
+	Prefix    netip.Prefix
+	Label     string // IPv4 only
+	Tentative bool   // IPv6: duplicate address detection has not ended
+	Conflict  bool   // IPv6: duplicate address detection found another holder
+}
+
+// Link is a network interface.
+type Link struct {
+	Index   int
+	Name    string
+	MAC     string // "" if it has none
+	Up      bool   // administratively
+	Carrier bool   // the wire answers
+}
+
+// AppState is what is known of one application on this host.
+type AppState struct {
+	Group, App string
+	Daemons    []DaemonState // one for each daemon of the application, same order
+	Probe      Probe         // of the last probe since the application was started
+	ProbeErr   string        // what the last probe said when it was bad
+}
+
+// Probe is the verdict of a probe.
+type Probe int
+
+// The verdicts. The zero value: none is declared, or none has run.
+const (
+	ProbeUnknown Probe = iota
+	ProbeGood
+	ProbeBad
+)
+
+// DaemonState is the processes that one daemon's declaration matches.
+type DaemonState struct {
+	Name      string
+	Processes []Process // by pid; empty means it does not run
+}
+
+// Process is identified by pid and start time together.
+type Process struct {
+	PID   int
+	Start uint64 // clock ticks after boot, field 22 of proc_pid_stat(5)
+	Exe   string // "" where it could not be read
+}
+
+// PeerState is what is known of another machine's life.
+type PeerState int
+
+// The states of a peer. None of them is evidence that it has stopped.
+const (
+	PeerUnknown PeerState = iota // not heard, and not listened for long enough to say more
+	PeerHeard                    // heard on one network at least within the timeout
+	PeerDistant                  // silent to us, but another machine that we hear, hears it
+	PeerSilent                   // silent on every network, to us and to all that we hear
+)
+
+// String is the state's word.
+func (p PeerState) String() string {
+	switch p {
+	case PeerHeard:
+		return "heard"
+	case PeerDistant:
+		return "distant"
+	case PeerSilent:
+		return "silent"
+	}
+	return "unknown"
+}
+
+// Peer is another machine of the cluster as this node hears it.
+type Peer struct {
+	Name   string
+	State  PeerState
+	BootID string     // from its latest keep-alive, "" if none was heard
+	Links  []PeerLink // one for each network it is on, sorted
+	Status NodeStatus // from its latest keep-alive
+}
+
+// PeerLink is what is heard of a peer on one network.
+type PeerLink struct {
+	Network string
+	Heard   bool          // within the timeout
+	Age     time.Duration // since the last packet; negative: never
+	Hears   bool          // the peer says that it hears us on this network
+}
+
+// NodeStatus is what a node says of itself in every keep-alive.
+type NodeStatus struct {
+	ConfigHash string        `json:"config_hash"`
+	Lease      bool          `json:"lease"`    // it holds a valid lease
+	Networks   []string      `json:"networks"` // networks that are up there, sorted
+	Groups     []GroupStatus `json:"groups"`   // groups it may hold, in file order
+	Leader     bool          `json:"leader,omitempty"`
+	Stopping   bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
+}
+
+// Group returns what the node says of a group, the zero GroupStatus if nothing.
+func (n *NodeStatus) Group(name string) GroupStatus {
+	for _, g := range n.Groups {
+		if g.Group == name {
+			return g
+		}
+	}
+	return GroupStatus{}
+}
+
+// GroupStatus is what a node says of itself and one group.
+type GroupStatus struct {
+	Group string   `json:"group"`
+	Role  fsm.Role `json:"role"`
+	Phase Phase    `json:"phase"`
+	// Ready: it stands by, is clean, holds a lease, and would take the group now.
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitempty"` // why not ready, or what the phase waits for
+}
+
+// Phase is derived on every pass and never stored.
+type Phase string
+
+// The phases.
+const (
+	Idle      Phase = "idle"
+	Acquiring Phase = "acquiring"
+	Serving   Phase = "serving"
+	Releasing Phase = "releasing"
+	Waiting   Phase = "waiting" // for evidence, a peer, a time; Reason says for what
+	Blocked   Phase = "blocked" // a person must look; Reason says at what
+)
+
+// Lease is this node's own lease as its keeper sees it.
+type Lease struct {
+	// Until is this node's own deadline: the sending of the last renewal that
+	// succeeded, plus ttl, minus margin. Zero: it never had a lease.
+	Until time.Time
+	Err   string // why the last renewal failed, "" if it did not
+}
+
+// Left is the time left at a moment, never negative.
+func (l Lease) Left(at time.Time) time.Duration {
+	if l.Until.IsZero() || !at.Before(l.Until) {
+		return 0
+	}
+	return l.Until.Sub(at)
+}
+
+// StoreView is what the store holds, as last seen.
+type StoreView struct {
+	Revision int64
+	Claims   map[string]Claim        // by group
+	Live     map[string]string       // node -> boot id, for every node with a live lease
+	Fenced   map[string]FenceRecord  // by node: its last confirmed fence
+	Confirms map[string]Confirmation // by node: an operator's word
+	Requests map[string]Request      // by group: an operator's move
+}
+
+// Claim is the record "node holds group since epoch, boot id". It survives its
+// holder. The zero Claim: the group has never been claimed.
+type Claim struct {
+	Group    string    `json:"group"`
+	Holder   string    `json:"holder"`
+	BootID   string    `json:"boot_id"` // of the holder when it claimed
+	Epoch    uint64    `json:"epoch"`   // grows by one with every claim; zero: never claimed
+	Released bool      `json:"released,omitempty"`
+	Evidence Evidence  `json:"evidence"`         // why it was safe to take
+	Reason   string    `json:"reason,omitempty"` // the sentence that `why` prints
+	At       time.Time `json:"at"`               // holder's wall clock; for people, never compared
+	Revision int64     `json:"-"`                // of the store; a claim is replaced only at this revision
+}
+
+// EvidenceKind says what proves that a claim may be taken.
+type EvidenceKind string
+
+// The kinds of evidence (design, section 2).
+const (
+	EvidenceNone      EvidenceKind = ""
+	EvidenceFirst     EvidenceKind = "first claim"   // the group was never claimed
+	EvidenceReleased  EvidenceKind = "clean release" // its holder proved that it let go
+	EvidenceFenced    EvidenceKind = "fence"         // a fence agent confirmed the holder's boot is off
+	EvidenceRebooted  EvidenceKind = "other boot id" // the holder runs another boot than the one that claimed
+	EvidenceConfirmed EvidenceKind = "operator"      // a person confirmed that boot is down
+)
+
+// Evidence is why a claim could be taken over.
+type Evidence struct {
+	Kind   EvidenceKind `json:"kind"`
+	Detail string       `json:"detail,omitempty"` // e.g. "fence_ipmilan off of alpha confirmed by beta"
+}
+
+// FenceRecord is a fence that its agent confirmed.
+type FenceRecord struct {
+	Node   string    `json:"node"`
+	BootID string    `json:"boot_id"` // the boot that was ended
+	By     string    `json:"by"`
+	Agent  string    `json:"agent"`
+	At     time.Time `json:"at"` // for people
+}
+
+// Confirmation is an operator's word that one boot of a node is down.
+type Confirmation struct {
+	Node   string    `json:"node"`
+	BootID string    `json:"boot_id"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"` // for people
+}
+
+// Request is an operator's wish to have a group on a node. It ends when it is
+// fulfilled or when the store's lease on it runs out.
+type Request struct {
+	Group  string    `json:"group"`
+	To     string    `json:"to"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	Epoch  uint64    `json:"epoch"` // of the claim when it was asked for
+	At     time.Time `json:"at"`    // for people
+}
+
+// Memory is what a node remembers of a group between passes.
+type Memory struct {
+	Role fsm.Role
+	// Whole is the epoch in which everything was last seen up; it tells a repair
+	// from an acquisition.
+	Whole uint64
+	// Restarts in place within the declared window, the latest last.
+	Restarts []time.Time
+	// Failed is why this node must not take the group again before a person or a
+	// new epoch elsewhere clears it, "" if it may.
+	Failed string
+	// Retry is the earliest time of the next attempt after a failed plan.
+	Retry time.Time
+	// Error is the failure of the last plan, "" if it did not fail.
+	Error string
+	// SavedHostname is the host name to be put back, "" if none is.
+	SavedHostname string
+}
+
+// RPCExclude is the value of RPC_UNSUPPORTED_NETADDRS on this host: every IPv4
+// address that is not a service address of g, colon separated (guide, "Planning
+// Considerations for DCE"). The loopback is not an adapter.
+func RPCExclude(g *config.Group, addrs []Addr) string {
+	var out string
+next:
+	for _, a := range addrs {
+		ip := a.Prefix.Addr()
+		if !ip.Is4() || ip.IsLoopback() {
+			continue
+		}
+		for _, s := range g.Addresses {
+			if s.Prefix.Addr() == ip {
+				continue next
+			}
+		}
+		if out != "" {
+			out += ":"
+		}
+		out += ip.String()
+	}
+	return out
+}

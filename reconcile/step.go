@@ -1,0 +1,151 @@
+package reconcile
+
+import (
+	"time"
+
+	"understudy/config"
+)
+
+// Step is one change to this host or to the store. The set is closed: act
+// carries out exactly these.
+//
+//sumtype:decl
+type Step interface {
+	// Spec is everything about the step that does not depend on who asks.
+	Spec() Spec
+	step()
+}
+
+// Spec describes a step. Every plan prints it and act obeys it.
+type Spec struct {
+	Verb    string // one word: "mount"
+	Object  string // what it is done to: "/krb5"
+	Detail  string // how, for people: "/dev/dcevg/krb5lv ext4"
+	Command string // the one exact command or call
+	Pre     string // what must hold before; act checks it by looking
+	Post    string // what holds after; act verifies it by looking
+	Undo    string // how it is taken back; "" if there is nothing to take back
+
+	Limit  time.Duration // it has failed when it takes longer
+	Expect time.Duration // what it takes as a rule
+
+	// Storage marks a step that touches shared storage or takes authority. It
+	// begins only with a valid lease that has Needs left; it is cancelled when
+	// the lease goes.
+	Storage bool
+	Needs   time.Duration
+}
+
+// Fence switches a node off through its agent and confirms that it is off.
+type Fence struct {
+	Node   string
+	BootID string // the boot that must be ended
+	Agent  config.Fence
+}
+
+// TakeClaim replaces the claim of a group with one of this node, if the store
+// still holds the claim that the evidence is about.
+type TakeClaim struct {
+	Group    string
+	Was      Claim // the claim that is replaced; zero: none
+	Epoch    uint64
+	Evidence Evidence
+	Reason   string
+}
+
+// Activate makes a device or a volume group usable here. For a plain device it
+// drops what this kernel cached of it while another host wrote.
+type Activate struct {
+	Device string // plain device; "" for a volume group
+	Volume config.Volume
+}
+
+// MountFS attaches a file system. Its journal is replayed by the mount; a check
+// runs before it only if the superblock says that there were errors.
+type MountFS struct{ FS config.Filesystem }
+
+// AddAddress adds a service address to a link after a probe for another holder,
+// and announces it.
+type AddAddress struct {
+	Address config.ServiceAddress
+	Link    string
+	// Probe is how long another holder is listened for (RFC 5227, 2.1.1). Zero:
+	// this node has held it until now and only checks for a conflict afterwards.
+	Probe time.Duration
+}
+
+// SetHostname saves the present host name durably and sets another.
+type SetHostname struct{ Name string }
+
+// RestoreHostname puts the saved host name back.
+type RestoreHostname struct{ Name string }
+
+// PurgeFiles deletes what a previous holder left behind, beneath one mount of
+// the group and never across another.
+type PurgeFiles struct {
+	Purge config.Purge
+	Mount string // the group's mount that the path must lie on
+}
+
+// Start starts an application and waits until its daemons are there.
+type Start struct {
+	Group       string
+	App         config.Application
+	Environment []config.Option // computed, beside the application's own
+}
+
+// Verify waits until an application's daemons are there and its probe is good.
+type Verify struct {
+	Group string
+	App   config.Application
+}
+
+// Stop stops an application: its own stop, then signals, then its cgroup.
+type Stop struct {
+	Group       string
+	App         config.Application
+	Environment []config.Option
+}
+
+// DropAddress removes a service address from every link that has it.
+type DropAddress struct{ Address config.ServiceAddress }
+
+// Unmount detaches a file system. It is never lazy: a busy one is an error that
+// names who holds it.
+type Unmount struct {
+	FS    config.Filesystem
+	Point string
+}
+
+// Deactivate makes a volume group unusable here, or lets a plain device go.
+type Deactivate struct {
+	Device string
+	Volume config.Volume
+}
+
+// ProveRelease proves that nothing of the group is left on this host: no
+// process, no mount in any namespace, exclusive open succeeds, no address.
+type ProveRelease struct{ Group config.Group }
+
+// SignOff marks this node's claim as cleanly released.
+type SignOff struct {
+	Group string
+	Epoch uint64
+}
+
+func (Fence) step()           {}
+func (TakeClaim) step()       {}
+func (Activate) step()        {}
+func (MountFS) step()         {}
+func (AddAddress) step()      {}
+func (SetHostname) step()     {}
+func (RestoreHostname) step() {}
+func (PurgeFiles) step()      {}
+func (Start) step()           {}
+func (Verify) step()          {}
+func (Stop) step()            {}
+func (DropAddress) step()     {}
+func (Unmount) step()         {}
+func (Deactivate) step()      {}
+func (ProveRelease) step()    {}
+func (SignOff) step()         {}
