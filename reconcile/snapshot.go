@@ -50,6 +50,7 @@ type Snapshot struct {
 	Addrs    Seen[[]Addr]     // every address of every link
 	Links    Seen[[]Link]     // by index
 	Apps     Seen[[]AppState] // every application of every group of the file
+	Devices  Seen[[]Device]   // every device that the file names
 	Hostname Seen[string]
 
 	// Cluster.
@@ -59,6 +60,10 @@ type Snapshot struct {
 
 	// What this node remembers of each group; an absent group is the zero Memory.
 	Memory map[string]Memory
+
+	// Stopping is why this node is leaving the cluster, "" if it is not. It then
+	// hands over what it holds and takes nothing.
+	Stopping string
 }
 
 // Peer returns the peer of that name, the zero Peer if there is none.
@@ -90,6 +95,14 @@ type Addr struct {
 	Label     string // IPv4 only
 	Tentative bool   // IPv6: duplicate address detection has not ended
 	Conflict  bool   // IPv6: duplicate address detection found another holder
+}
+
+// Device is a block device that the file names.
+type Device struct {
+	Path    string
+	Present bool   // it is there and is a block device
+	Major   uint32 // zero with Minor zero if it is not present
+	Minor   uint32
 }
 
 // Link is a network interface.
@@ -252,6 +265,7 @@ type Claim struct {
 	Released bool      `json:"released,omitempty"`
 	Evidence Evidence  `json:"evidence"`         // why it was safe to take
 	Reason   string    `json:"reason,omitempty"` // the sentence that `why` prints
+	Pinned   string    `json:"pinned,omitempty"` // an operator put it here: it does not fall back by itself
 	At       time.Time `json:"at"`               // holder's wall clock; for people, never compared
 	Revision int64     `json:"-"`                // of the store; a claim is replaced only at this revision
 }
@@ -267,6 +281,7 @@ const (
 	EvidenceFenced    EvidenceKind = "fence"         // a fence agent confirmed the holder's boot is off
 	EvidenceRebooted  EvidenceKind = "other boot id" // the holder runs another boot than the one that claimed
 	EvidenceConfirmed EvidenceKind = "operator"      // a person confirmed that boot is down
+	EvidenceOwn       EvidenceKind = "own claim"     // this boot held it, lost its lease, let go, and nobody took it
 )
 
 // Evidence is why a claim could be taken over.
@@ -310,6 +325,9 @@ type Memory struct {
 	// Whole is the epoch in which everything was last seen up; it tells a repair
 	// from an acquisition.
 	Whole uint64
+	// Lost is the epoch in which this node lost its lease while it held the
+	// claim: what it let go then it takes up again only with a new epoch.
+	Lost uint64
 	// Restarts in place within the declared window, the latest last.
 	Restarts []time.Time
 	// Failed is why this node must not take the group again before a person or a
@@ -317,8 +335,10 @@ type Memory struct {
 	Failed string
 	// Retry is the earliest time of the next attempt after a failed plan.
 	Retry time.Time
-	// Error is the failure of the last plan, "" if it did not fail.
-	Error string
+	// Error is the failure of the last plan, "" if it did not fail, and ErrorVerb
+	// the verb of the step that failed.
+	Error     string
+	ErrorVerb string
 	// SavedHostname is the host name to be put back, "" if none is.
 	SavedHostname string
 }

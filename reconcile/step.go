@@ -51,6 +51,7 @@ type TakeClaim struct {
 	Epoch    uint64
 	Evidence Evidence
 	Reason   string
+	Pinned   string // see Claim.Pinned
 }
 
 // Activate makes a device or a volume group usable here. For a plain device it

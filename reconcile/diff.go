@@ -1,0 +1,310 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+)
+
+// diff gives the steps from what the snapshot shows to what the goal is. It
+// touches only what g names, and plans nothing about what could not be read.
+func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take taking) Plan {
+	b := builder{c: c, g: g, s: s, inv: d.Inventory, claim: s.Store.Value.Claims[g.Name]}
+	b.plan = Plan{
+		Group: g.Name, Policy: g.Policy, Node: s.Node,
+		From: d.Transition.From, To: d.Transition.To, Event: d.Transition.Event,
+		Goal: d.Goal, Why: d.Because, Waits: take.Waits,
+	}
+	switch d.Goal {
+	case Hold:
+		if take.OK {
+			b.plan.Why = take.Reason
+			b.plan.To = fsm.Takeover
+			if d.Facts.Home || d.Facts.Rotating {
+				b.plan.To = fsm.Owner
+			}
+		}
+		b.hold(take)
+	case Clean:
+		b.clean()
+	case Leave:
+		if d.Transition.Event == fsm.Unsure {
+			b.plan.Waits = append(b.plan.Waits, Reason{Text: d.Because})
+		}
+	}
+	for i := range b.plan.Steps {
+		b.plan.Steps[i].N = i + 1
+	}
+	return b.plan
+}
+
+// builder collects the steps of one plan.
+type builder struct {
+	c     *config.Config
+	g     *config.Group
+	s     *Snapshot
+	inv   Inventory
+	claim Claim
+	plan  Plan
+}
+
+func (b *builder) add(s Step, why string) {
+	b.plan.Steps = append(b.plan.Steps, Planned{Step: s, Why: why})
+}
+
+func (b *builder) block(text, way string) {
+	b.plan.Blocked = append(b.plan.Blocked, Reason{Text: text, Way: way})
+}
+
+// hold takes up in the one order there is: evidence, claim, storage, addresses,
+// then the applications in their order (guide, "DCE Failover Actions": resources
+// first, each step complete before the next).
+func (b *builder) hold(take taking) {
+	for _, i := range b.inv.Unread() {
+		b.block(fmt.Sprintf("%s %s could not be read: %s", i.Kind, i.Name, i.Detail), "nothing is planned about what is unknown")
+	}
+	if len(b.plan.Blocked) > 0 {
+		return
+	}
+	ev := take.Evidence
+	switch {
+	case take.Fence != nil:
+		b.add(*take.Fence, b.claim.Holder+" is silent and holds the claim")
+		fallthrough
+	case take.OK:
+		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned}, ev.Detail)
+	case b.s.Memory[b.g.Name].Lost == b.claim.Epoch:
+		ev = Evidence{Kind: EvidenceOwn, Detail: "this boot let it go when its lease was lost, and nobody took it"}
+		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned}, ev.Detail)
+	}
+
+	restart := b.stopWhatMust()
+	b.storage()
+	b.addresses(ev, take.OK)
+	b.applications(restart)
+}
+
+// stopWhatMust stops applications that cannot go on: one that is half up, those
+// after it, and all if a file system below them has gone. It returns the place
+// of the first application to be started.
+func (b *builder) stopWhatMust() int {
+	first := len(b.g.Applications)
+	why := ""
+	for i, a := range b.g.Applications {
+		if st := b.inv.State(AppItem, a.Name); st != Present {
+			first, why = i, a.Name+" is not up, and those after it depend on it"
+			break
+		}
+	}
+	for _, fs := range b.g.Filesystems {
+		if b.inv.State(MountItem, fs.Mount) != Present {
+			first, why = 0, fs.Mount+" is not as it should be"
+			break
+		}
+	}
+	for i := len(b.g.Applications) - 1; i >= first; i-- {
+		if a := b.g.Applications[i]; b.inv.State(AppItem, a.Name) != Absent {
+			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, why)
+		}
+	}
+	return first
+}
+
+func (b *builder) storage() {
+	for _, v := range b.g.Volumes {
+		if slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
+			return fs.Volume == v.Name && b.inv.State(MountItem, fs.Mount) == Absent
+		}) {
+			b.add(Activate{Volume: v}, "its file systems are not mounted")
+		}
+	}
+	for _, fs := range outerFirst(b.g.Filesystems) {
+		switch b.inv.State(MountItem, fs.Mount) {
+		case Absent:
+			if fs.Volume == "" {
+				b.add(Activate{Device: fs.Device}, "another host may have written to it")
+			}
+			b.add(MountFS{FS: fs}, "it is not mounted")
+		case Wrong:
+			b.wrongMount(fs)
+		}
+	}
+}
+
+// wrongMount mends what can be mended without harm: our own device at another
+// point or read-only is taken off and mounted again. A stranger's mount at our
+// point is not ours to touch.
+func (b *builder) wrongMount(fs config.Filesystem) {
+	points := mountsOf(fs, b.s)
+	if len(points) == 0 {
+		b.block(fmt.Sprintf("cannot mount %s: %s", fs.Mount, b.inv.item(MountItem, fs.Mount).Detail), "unmount what is there; it is not in the file, so it is not touched")
+		return
+	}
+	for _, p := range slices.Backward(points) {
+		b.add(Unmount{FS: fs, Point: p}, "it is not mounted as the file says")
+	}
+	if fs.Volume == "" {
+		b.add(Activate{Device: fs.Device}, "it was taken off")
+	}
+	b.add(MountFS{FS: fs}, "it is not mounted as the file says")
+}
+
+func (b *builder) addresses(ev Evidence, taking bool) {
+	m := b.s.Memory[b.g.Name]
+	for _, a := range b.g.Addresses {
+		if b.inv.State(AddressItem, a.Label) == Present {
+			continue
+		}
+		link, ok := linkOf(a.Network, a.Prefix, b.s)
+		if !ok {
+			b.block(fmt.Sprintf("cannot add %s: no link of this host is on network %s", a.Label, a.Network), "bring the link up with this node's own address")
+			continue
+		}
+		probe, why := probeCarefully, "it is not here"
+		switch {
+		case !taking && m.Whole == b.claim.Epoch && m.Lost != b.claim.Epoch:
+			probe, why = 0, "it was here until now"
+		case ev.Kind == EvidenceFenced || ev.Kind == EvidenceReleased || ev.Kind == EvidenceRebooted:
+			probe = probeAfterOff
+		}
+		b.add(AddAddress{Address: a, Link: link, Probe: probe}, why)
+	}
+}
+
+// applications starts those from place first on. In a rotating group the host
+// name is the group's around the starts, and only there (guide, "DCE Failover
+// Actions").
+func (b *builder) applications(first int) {
+	saved := b.s.Memory[b.g.Name].SavedHostname
+	if first == len(b.g.Applications) {
+		if saved != "" {
+			b.add(RestoreHostname{Name: saved}, "a start has ended and left it changed")
+		}
+		return
+	}
+	named := b.g.Hostname != ""
+	back := saved
+	if named && !b.s.Hostname.OK() {
+		b.block("cannot set the host name: the present one could not be read: "+b.s.Hostname.Why().Error(), "nothing is set that cannot be put back")
+		return
+	}
+	if named {
+		b.add(SetHostname{Name: b.g.Hostname}, "the daemons take their name from the host at their start")
+		if back == "" {
+			back = b.s.Hostname.Value
+		}
+	}
+	for _, a := range b.g.Applications[first:] {
+		for _, p := range a.Purge {
+			if m, ok := b.mountBelow(p.Path); ok {
+				b.add(PurgeFiles{Purge: p, Mount: m}, "left behind by the last run")
+			} else {
+				b.block(fmt.Sprintf("cannot purge %s: it lies on no file system of the group", p.Path), "name a path below a mount of the group")
+			}
+		}
+		b.add(Start{Group: b.g.Name, App: a, Environment: b.environment(a)}, a.Name+" is not up")
+		b.add(Verify{Group: b.g.Name, App: a}, "an exit status is no proof")
+	}
+	if named || saved != "" {
+		b.add(RestoreHostname{Name: back}, "the host keeps its own name")
+	}
+}
+
+// mountBelow finds the innermost mount of the group that a path lies on.
+func (b *builder) mountBelow(p string) (string, bool) {
+	for _, fs := range slices.Backward(outerFirst(b.g.Filesystems)) {
+		if strings.HasPrefix(p, strings.TrimSuffix(fs.Mount, "/")+"/") {
+			return fs.Mount, true
+		}
+	}
+	return "", false
+}
+
+func (b *builder) environment(a config.Application) []config.Option {
+	if !a.RPCExclude || !b.s.Addrs.OK() {
+		return nil
+	}
+	if v := RPCExclude(b.g, b.s.Addrs.Value); v != "" {
+		return []config.Option{{Key: "RPC_UNSUPPORTED_NETADDRS", Value: v}}
+	}
+	return nil
+}
+
+// clean lets go: the mirror of hold, ending in the proof of release and, where
+// the claim is ours, in its signing off.
+func (b *builder) clean() {
+	mine := b.s.Store.OK() && ours(b.claim, b.s)
+	for _, i := range b.inv.Unread() {
+		if i.Kind != AppItem { // a stop that finds nothing is harmless; an unmount is not planned blindly
+			b.block(fmt.Sprintf("%s %s could not be read: %s", i.Kind, i.Name, i.Detail), "nothing is planned about what is unknown")
+		}
+	}
+	saved := b.s.Memory[b.g.Name].SavedHostname
+	running := false
+	for _, a := range b.g.Applications {
+		running = running || b.inv.State(AppItem, a.Name) != Absent
+	}
+	if running && b.g.Hostname != "" && b.s.Hostname.OK() {
+		b.add(SetHostname{Name: b.g.Hostname}, "the stop must find the name that the start had")
+		if saved == "" {
+			saved = b.s.Hostname.Value
+		}
+	}
+	for _, a := range slices.Backward(b.g.Applications) {
+		if b.inv.State(AppItem, a.Name) != Absent {
+			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "it runs and is not wanted here")
+		}
+	}
+	if saved != "" {
+		b.add(RestoreHostname{Name: saved}, "the host keeps its own name")
+	}
+	for _, a := range slices.Backward(b.g.Addresses) {
+		if st := b.inv.State(AddressItem, a.Label); st == Present || st == Wrong {
+			b.add(DropAddress{Address: a}, "it is here and not wanted")
+		}
+	}
+	b.unmounts()
+	if mine && len(b.plan.Blocked) == 0 {
+		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
+		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")
+	}
+}
+
+func (b *builder) unmounts() {
+	if !b.s.Mounts.OK() {
+		return // blocked above
+	}
+	off := map[string]bool{}
+	for _, fs := range slices.Backward(outerFirst(b.g.Filesystems)) {
+		points := mountsOf(fs, b.s)
+		for _, p := range slices.Backward(points) {
+			b.add(Unmount{FS: fs, Point: p}, "it is mounted and not wanted here")
+			off[fs.Volume] = true
+		}
+		if i := b.inv.item(MountItem, fs.Mount); len(points) == 0 && i.State == Wrong {
+			b.block(fmt.Sprintf("cannot stand by with %s: %s", fs.Mount, i.Detail), "unmount what is there; it is not in the file, so it is not touched")
+		}
+		if off[fs.Volume] && fs.Volume == "" {
+			b.add(Deactivate{Device: fs.Device}, "nothing may stay in this kernel's buffers")
+			delete(off, "")
+		}
+	}
+	for _, v := range slices.Backward(b.g.Volumes) {
+		if off[v.Name] {
+			b.add(Deactivate{Volume: v}, "its file systems are unmounted")
+		}
+	}
+}
+
+// Cost is what a plan takes as a rule.
+func (p Plan) Cost() time.Duration {
+	var d time.Duration
+	for _, s := range p.Steps {
+		d += s.Step.Spec().Expect
+	}
+	return d
+}

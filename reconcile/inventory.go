@@ -1,0 +1,303 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"understudy/config"
+)
+
+// Presence is three-valued: what could not be read is neither here nor gone.
+type Presence int
+
+// The presences.
+const (
+	Unknown Presence = iota
+	Absent
+	Present
+	Wrong // something is there, and it is not what the file names
+)
+
+// String is the presence's word.
+func (p Presence) String() string {
+	return [...]string{"unknown", "absent", "present", "wrong"}[p]
+}
+
+// ItemKind says what kind of resource an item is.
+type ItemKind string
+
+// The kinds of item, in the order of taking up.
+const (
+	MountItem   ItemKind = "mount"
+	AddressItem ItemKind = "address"
+	AppItem     ItemKind = "application"
+)
+
+// Item is one resource of a group as this host has it.
+type Item struct {
+	Kind   ItemKind
+	Name   string // mount point, label, application
+	State  Presence
+	Detail string // why it is not Present, for people
+}
+
+// Inventory is what this host has of one group.
+type Inventory struct {
+	Items []Item // file systems outer first, then addresses, then applications in start order
+}
+
+// Clean reports that nothing of the group is here and that all of it was read.
+func (inv Inventory) Clean() bool { return inv.all(Absent) }
+
+// Whole reports that all of the group is here as the file names it.
+func (inv Inventory) Whole() bool { return inv.all(Present) }
+
+// Anything reports that something of the group is here, whole or not.
+func (inv Inventory) Anything() bool {
+	return slices.ContainsFunc(inv.Items, func(i Item) bool { return i.State == Present || i.State == Wrong })
+}
+
+// Unread lists the items that could not be read.
+func (inv Inventory) Unread() []Item { return inv.in(Unknown) }
+
+// Missing lists the items that are not here as they should be.
+func (inv Inventory) Missing() []Item {
+	var out []Item
+	for _, i := range inv.Items {
+		if i.State == Absent || i.State == Wrong {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// State returns the state of one item, Unknown if there is none of that name.
+func (inv Inventory) State(k ItemKind, name string) Presence { return inv.item(k, name).State }
+
+func (inv Inventory) item(k ItemKind, name string) Item {
+	for _, i := range inv.Items {
+		if i.Kind == k && i.Name == name {
+			return i
+		}
+	}
+	return Item{Kind: k, Name: name}
+}
+
+func (inv Inventory) all(p Presence) bool {
+	return !slices.ContainsFunc(inv.Items, func(i Item) bool { return i.State != p })
+}
+
+func (inv Inventory) in(p Presence) []Item {
+	var out []Item
+	for _, i := range inv.Items {
+		if i.State == p {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Take looks up everything that g declares in a snapshot.
+func takeInventory(g *config.Group, s *Snapshot) Inventory {
+	var inv Inventory
+	for _, fs := range outerFirst(g.Filesystems) {
+		inv.Items = append(inv.Items, mountItem(fs, s))
+	}
+	for _, a := range g.Addresses {
+		inv.Items = append(inv.Items, addressItem(a, s))
+	}
+	for _, a := range g.Applications {
+		inv.Items = append(inv.Items, appItem(g.Name, a, s))
+	}
+	return inv
+}
+
+func mountItem(fs config.Filesystem, s *Snapshot) Item {
+	it := Item{Kind: MountItem, Name: fs.Mount}
+	if !s.Mounts.OK() {
+		it.Detail = "mount table: " + s.Mounts.Why().Error()
+		return it
+	}
+	it.State, it.Detail = Absent, "not mounted"
+	// The last line wins: a later mount at the same point hides the earlier one.
+	for _, m := range s.Mounts.Value {
+		ours := isDevice(fs.Device, m, s)
+		switch {
+		case m.Point == fs.Mount && ours:
+			it.State, it.Detail = Present, ""
+			if m.ReadOnly && !slices.Contains(fs.Options, "ro") {
+				it.State, it.Detail = Wrong, "mounted read-only; the kernel may have found errors on "+fs.Device
+			}
+		case m.Point == fs.Mount:
+			it.State, it.Detail = Wrong, fmt.Sprintf("%s (%s) is mounted there", m.Source, m.FSType)
+		case ours && it.State == Absent:
+			it.State, it.Detail = Wrong, fmt.Sprintf("%s is mounted at %s", fs.Device, m.Point)
+		}
+	}
+	return it
+}
+
+// isDevice reports whether m is a mount of the block device at path.
+func isDevice(device string, m Mount, s *Snapshot) bool {
+	if s.Devices.OK() {
+		for _, d := range s.Devices.Value {
+			if d.Path == device && d.Present {
+				return d.Major == m.Major && d.Minor == m.Minor
+			}
+		}
+	}
+	return m.Source == device
+}
+
+// mountsOf lists every point at which a file system of fs is mounted here, in
+// the order of the mount table.
+func mountsOf(fs config.Filesystem, s *Snapshot) []string {
+	var points []string
+	for _, m := range s.Mounts.Value {
+		if isDevice(fs.Device, m, s) {
+			points = append(points, m.Point)
+		}
+	}
+	return points
+}
+
+func addressItem(a config.ServiceAddress, s *Snapshot) Item {
+	it := Item{Kind: AddressItem, Name: a.Label}
+	if !s.Addrs.OK() {
+		it.Detail = "addresses: " + s.Addrs.Why().Error()
+		return it
+	}
+	it.State, it.Detail = Absent, "not on any link"
+	link, linkOK := linkOf(a.Network, a.Prefix, s)
+	for _, h := range s.Addrs.Value {
+		if h.Prefix.Addr() != a.Prefix.Addr() {
+			continue
+		}
+		switch {
+		case h.Conflict:
+			it.State, it.Detail = Wrong, "another host on the wire has it"
+		case linkOK && h.Link != link:
+			it.State, it.Detail = Wrong, fmt.Sprintf("on %s instead of %s", h.Link, link)
+		case h.Tentative:
+			it.State, it.Detail = Wrong, "not usable yet: duplicate address detection runs"
+		default:
+			it.State, it.Detail = Present, ""
+		}
+	}
+	return it
+}
+
+// linkOf finds the link of a network: the one that has the network's own address
+// of this node, that is, any other address of the same prefix.
+func linkOf(_ string, p netip.Prefix, s *Snapshot) (string, bool) {
+	for _, h := range s.Addrs.Value {
+		if h.Prefix.Masked() == p.Masked() && h.Prefix.Addr() != p.Addr() {
+			return h.Link, true
+		}
+	}
+	return "", false
+}
+
+func appItem(group string, a config.Application, s *Snapshot) Item {
+	it := Item{Kind: AppItem, Name: a.Name}
+	st, ok := appState(group, a.Name, s)
+	if !ok {
+		it.Detail = "processes: " + cmp.Or(s.Apps.Why(), ErrNotRead).Error()
+		return it
+	}
+	var up, down []string
+	for _, d := range st.Daemons {
+		if len(d.Processes) > 0 {
+			up = append(up, d.Name)
+		} else {
+			down = append(down, d.Name)
+		}
+	}
+	switch {
+	case len(up) == 0:
+		it.State, it.Detail = Absent, "not running"
+	case len(down) > 0:
+		it.State, it.Detail = Wrong, strings.Join(down, ", ")+" not running"
+	case st.Probe == ProbeBad:
+		it.State, it.Detail = Wrong, "probe failed: "+st.ProbeErr
+	default:
+		it.State = Present
+	}
+	return it
+}
+
+func appState(group, app string, s *Snapshot) (AppState, bool) {
+	if s.Apps.OK() {
+		for _, st := range s.Apps.Value {
+			if st.Group == group && st.App == app {
+				return st, true
+			}
+		}
+	}
+	return AppState{}, false
+}
+
+// outerFirst orders file systems so that a mount comes before those below it,
+// and keeps the file's order otherwise.
+func outerFirst(in []config.Filesystem) []config.Filesystem {
+	out := slices.Clone(in)
+	slices.SortStableFunc(out, func(a, b config.Filesystem) int {
+		return cmp.Compare(strings.Count(path.Clean(a.Mount), "/"), strings.Count(path.Clean(b.Mount), "/"))
+	})
+	return out
+}
+
+// networkUp reports whether this host can serve on a network: its own address
+// is on a link that is up with a carrier. The reason is set when it is not
+// Present.
+func networkUp(network string, c *config.Config, s *Snapshot) (Presence, string) {
+	n := c.Node(s.Node)
+	if n == nil {
+		return Unknown, s.Node + " is not in the file"
+	}
+	own := n.Address(network)
+	if !own.IsValid() {
+		return Absent, s.Node + " is not on network " + network
+	}
+	if !s.Addrs.OK() {
+		return Unknown, "addresses: " + s.Addrs.Why().Error()
+	}
+	if !s.Links.OK() {
+		return Unknown, "links: " + s.Links.Why().Error()
+	}
+	for _, a := range s.Addrs.Value {
+		if a.Prefix.Addr() != own.Addr() {
+			continue
+		}
+		for _, l := range s.Links.Value {
+			if l.Name != a.Link {
+				continue
+			}
+			switch {
+			case !l.Up:
+				return Absent, l.Name + " is down"
+			case !l.Carrier:
+				return Absent, l.Name + " has no carrier"
+			}
+			return Present, ""
+		}
+		return Unknown, "link " + a.Link + " could not be read"
+	}
+	return Absent, own.Addr().String() + " is on no link"
+}
+
+// networks lists the networks that the group's addresses are on, sorted.
+func networks(g *config.Group) []string {
+	var out []string
+	for _, a := range g.Addresses {
+		if !slices.Contains(out, a.Network) {
+			out = append(out, a.Network)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

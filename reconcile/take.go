@@ -1,0 +1,271 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"understudy/config"
+)
+
+// Reason is why something does not happen, and the way out.
+type Reason struct {
+	Text string `json:"text"`
+	Way  string `json:"way_out,omitempty"`
+}
+
+// String is the reason with its way out behind a dash.
+func (r Reason) String() string {
+	if r.Way == "" {
+		return r.Text
+	}
+	return r.Text + " — " + r.Way
+}
+
+// taking is the answer to: may this node take the group now, and on what proof?
+type taking struct {
+	OK       bool
+	Fence    *Fence   // must succeed first; its success is then the evidence
+	Evidence Evidence // for the claim
+	Reason   string   // the sentence that `why` prints for ever after
+	Pinned   string   // an operator asked for it
+	Waits    []Reason // why not, when !OK and the group has no other holder that is well
+}
+
+// ours reports whether the claim is held by this boot of this node.
+func ours(c Claim, s *Snapshot) bool {
+	return c.Epoch > 0 && c.Holder == s.Node && c.BootID == s.BootID && !c.Released
+}
+
+// evidence looks for proof that the holder of a claim cannot write any more.
+// Silence is not proof, and neither is a lease that has run out.
+func evidence(c Claim, s *Snapshot) (Evidence, bool) {
+	st := s.Store.Value
+	switch {
+	case c.Epoch == 0:
+		return Evidence{Kind: EvidenceFirst, Detail: "no node has ever claimed it"}, true
+	case c.Released:
+		return Evidence{Kind: EvidenceReleased, Detail: fmt.Sprintf("%s let go and signed off epoch %d", c.Holder, c.Epoch)}, true
+	case c.Holder == s.Node && c.BootID != s.BootID:
+		return Evidence{Kind: EvidenceRebooted, Detail: "this host has booted since it claimed"}, true
+	case c.Holder == s.Node:
+		return Evidence{}, false
+	}
+	if f, ok := st.Fenced[c.Holder]; ok && f.BootID == c.BootID {
+		return Evidence{Kind: EvidenceFenced, Detail: fmt.Sprintf("%s off of %s confirmed by %s", f.Agent, f.Node, f.By)}, true
+	}
+	if p := s.Peer(c.Holder); p.State == PeerHeard && p.BootID != "" && p.BootID != c.BootID {
+		return Evidence{Kind: EvidenceRebooted, Detail: fmt.Sprintf("%s runs another boot (%s) than the one that claimed (%s)", c.Holder, short(p.BootID), short(c.BootID))}, true
+	}
+	if boot := st.Live[c.Holder]; boot != "" && boot != c.BootID {
+		return Evidence{Kind: EvidenceRebooted, Detail: fmt.Sprintf("%s has a lease of another boot (%s) than the one that claimed (%s)", c.Holder, short(boot), short(c.BootID))}, true
+	}
+	if w, ok := st.Confirms[c.Holder]; ok && w.BootID == c.BootID {
+		return Evidence{Kind: EvidenceConfirmed, Detail: fmt.Sprintf("%s confirmed that %s is down: %s", w.By, w.Node, w.Reason)}, true
+	}
+	return Evidence{}, false
+}
+
+// mayTake decides for a node that holds nothing. It is asked only with a valid
+// lease and a store that could be read.
+func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
+	claim := s.Store.Value.Claims[g.Name]
+	peer := s.Peer(claim.Holder)
+	ev, proven := evidence(claim, s)
+
+	// A holder that is alive, or may be, keeps it.
+	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
+		return taking{}
+	}
+	if r, ok := unfit(c, g, s); !ok {
+		return taking{Waits: []Reason{r}}
+	}
+	if m := s.Memory[g.Name]; s.At.Before(m.Retry) && !(proven && m.ErrorVerb == "fence") {
+		return taking{Waits: []Reason{{Text: m.Error, Way: retryWay(m, claim)}}}
+	}
+	if r, ok := betterThanUs(g, s, claim, ev, proven); ok {
+		return taking{Waits: []Reason{r}}
+	}
+
+	t := taking{OK: true, Evidence: ev}
+	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.To == s.Node && req.Epoch == claim.Epoch {
+		t.Pinned = strings.TrimSuffix("by "+req.By+": "+req.Reason, ": ")
+	}
+	if !proven {
+		f, r := fence(c, s, claim)
+		if f == nil {
+			return taking{Waits: []Reason{r}}
+		}
+		t.Fence = f
+		t.Evidence = Evidence{Kind: EvidenceFenced, Detail: fmt.Sprintf("%s off of %s confirmed by %s", f.Agent.Agent, f.Node, s.Node)}
+	}
+	t.Reason = takeReason(g, s, claim, t)
+	return t
+}
+
+// fence proposes to switch off the silent holder of a claim, or says why not.
+func fence(c *config.Config, s *Snapshot, claim Claim) (*Fence, Reason) {
+	n := c.Node(claim.Holder)
+	if n == nil || n.Fence == nil {
+		return nil, Reason{
+			Text: fmt.Sprintf("%s is silent and holds the claim of epoch %d; no fence is declared for it", claim.Holder, claim.Epoch),
+			Way:  fmt.Sprintf("it must sign off or boot again, or somebody who has seen it off runs: understudy confirm-down %s", claim.Holder),
+		}
+	}
+	return &Fence{Node: claim.Holder, BootID: claim.BootID, Agent: *n.Fence}, Reason{}
+}
+
+func takeReason(g *config.Group, s *Snapshot, claim Claim, t taking) string {
+	switch {
+	case t.Pinned != "":
+		return "moved here " + t.Pinned
+	case t.Fence != nil:
+		return fmt.Sprintf("%s is silent on %s; its fence confirms off", claim.Holder, links(s.Peer(claim.Holder)))
+	case t.Evidence.Kind == EvidenceFenced:
+		return fmt.Sprintf("%s is off: %s", claim.Holder, t.Evidence.Detail)
+	case t.Evidence.Kind == EvidenceFirst && g.Home() == s.Node:
+		return "it was never claimed and this is its home"
+	case t.Evidence.Kind == EvidenceFirst:
+		return "it was never claimed and no node of higher priority is ready"
+	case t.Evidence.Kind == EvidenceReleased && g.Home() == s.Node && claim.Holder != s.Node:
+		return claim.Holder + " let go and signed off; this is its home"
+	}
+	return t.Evidence.Detail
+}
+
+// links names the networks on which a peer is silent.
+func links(p Peer) string {
+	var names []string
+	for _, l := range p.Links {
+		if !l.Heard {
+			names = append(names, l.Network)
+		}
+	}
+	if len(names) == 0 {
+		return "every network"
+	}
+	return strings.Join(names, " and ")
+}
+
+// unfit says why this node could not hold the group now, whoever has it.
+func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
+	m := s.Memory[g.Name]
+	if s.Stopping != "" {
+		return Reason{Text: "this node is leaving: " + s.Stopping}, false
+	}
+	if m.Failed != "" {
+		return Reason{Text: m.Failed, Way: "mend it, then: understudy clear " + g.Name}, false
+	}
+	for _, n := range networks(g) {
+		if up, why := networkUp(n, c, s); up != Present {
+			return Reason{Text: fmt.Sprintf("network %s is not usable here: %s", n, why), Way: "mend the link or its address"}, false
+		}
+	}
+	if !s.Devices.OK() {
+		return Reason{Text: "devices could not be looked at: " + s.Devices.Why().Error()}, false
+	}
+	for _, fs := range g.Filesystems {
+		if fs.Volume != "" {
+			continue // its device appears with the activation
+		}
+		if !slices.ContainsFunc(s.Devices.Value, func(d Device) bool { return d.Path == fs.Device && d.Present }) {
+			return Reason{Text: fs.Device + " is not there", Way: "attach the disk, or correct the device of " + fs.Mount}, false
+		}
+	}
+	return Reason{}, true
+}
+
+// betterThanUs reports whether another node should take a claim that is to be
+// had, and why we leave it to that one.
+func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven bool) (Reason, bool) {
+	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch {
+		if req.To == s.Node {
+			return Reason{}, false
+		}
+		if p := s.Peer(req.To); p.State == PeerHeard && p.Status.Group(g.Name).Ready {
+			return Reason{Text: fmt.Sprintf("%s is to take it, moved by %s", req.To, req.By)}, true
+		}
+	}
+	settling := s.At.Sub(s.Since) < g.Settle
+	known := fmt.Sprintf("it is given %s after the start of this node (settle)", g.Settle)
+	off := ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed
+	for _, name := range g.Nodes[:max(0, g.Priority(s.Node))] {
+		p := s.Peer(name)
+		switch {
+		case p.State == PeerHeard && p.Status.Group(g.Name).Ready:
+			return Reason{Text: name + " has higher priority and is ready to take it"}, true
+		case settling && !(off && name == claim.Holder):
+			return Reason{Text: "waiting for " + name + ", which has higher priority", Way: known}, true
+		}
+	}
+	// Before anybody is switched off, a node that has just started gives the
+	// others the same time to be heard: after a power cut of both, the slower
+	// one must not be fenced for booting.
+	if !proven && settling {
+		return Reason{Text: "waiting for " + claim.Holder + ", which holds the claim", Way: known + " before it is fenced"}, true
+	}
+	return Reason{}, false
+}
+
+// retryWay is the way out of a failed attempt.
+func retryWay(m Memory, claim Claim) string {
+	if m.ErrorVerb == "fence" {
+		return fmt.Sprintf("tried again by itself; if somebody has seen it off: understudy confirm-down %s", claim.Holder)
+	}
+	return "tried again by itself"
+}
+
+// mustYield says why the holder of a claim should let it go, "" if it should not.
+func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) string {
+	if m := s.Memory[g.Name]; m.Failed != "" {
+		return m.Failed
+	}
+	if s.Stopping != "" {
+		return "this node is leaving: " + s.Stopping
+	}
+	ready := func(name string) bool {
+		p := s.Peer(name)
+		return p.State == PeerHeard && p.Status.Group(g.Name).Ready
+	}
+	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node && ready(req.To) {
+		return strings.TrimSuffix(fmt.Sprintf("%s moves it to %s: %s", req.By, req.To, req.Reason), ": ")
+	}
+	for _, n := range networks(g) {
+		if up, why := networkUp(n, c, s); up == Absent {
+			for _, other := range g.Nodes {
+				if other != s.Node && ready(other) && slices.Contains(s.Peer(other).Status.Networks, n) {
+					return fmt.Sprintf("network %s is down here (%s) and %s has it", n, why, other)
+				}
+			}
+		}
+	}
+	if claim.Pinned == "" && mayFallBack(g, s.At) {
+		for _, name := range g.Nodes[:g.Priority(s.Node)] {
+			if ready(name) {
+				return fmt.Sprintf("%s is back, has higher priority and is ready", name)
+			}
+		}
+	}
+	return ""
+}
+
+// mayFallBack reports whether the group may go back to a node of higher
+// priority at this moment.
+func mayFallBack(g *config.Group, at time.Time) bool {
+	if g.Policy != config.Cascading {
+		return false
+	}
+	switch g.Fallback.Kind {
+	case config.FallbackImmediate:
+		return true
+	case config.FallbackWindow:
+		h, m, sec := at.Clock()
+		day := time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(sec)*time.Second
+		if f := g.Fallback; f.From <= f.To {
+			return day >= f.From && day < f.To
+		}
+		return day >= g.Fallback.From || day < g.Fallback.To
+	}
+	return false
+}

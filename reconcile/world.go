@@ -1,0 +1,266 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+)
+
+// World is a model of the whole cluster: one snapshot per node and one store.
+// Deciding on it is done by the same functions that decide for a host; only the
+// carrying out is a model, and it succeeds at every step.
+type World struct {
+	Config *config.Config
+	Now    time.Time
+	Hosts  []*Snapshot // in file order; Store and Peers are filled in for every decision
+	Down   map[string]bool
+	Store  StoreView
+	boots  int
+}
+
+// Stage is one plan that would run, in the order of events.
+type Stage struct {
+	Plan Plan
+}
+
+// rounds is how many passes every node gets to come to rest. Each failover takes
+// three; more means that the model does not settle.
+const rounds = 24
+
+// Steady is the cluster of a file at rest: every node up, every group where it
+// belongs. It is what what-if assumes when no resident service can be asked.
+func Steady(c *config.Config, now time.Time) *World {
+	w := &World{
+		Config: c, Now: now, Down: map[string]bool{},
+		Store: StoreView{
+			Revision: 1, Claims: map[string]Claim{}, Live: map[string]string{},
+			Fenced: map[string]FenceRecord{}, Confirms: map[string]Confirmation{}, Requests: map[string]Request{},
+		},
+	}
+	for _, n := range c.Nodes {
+		w.Hosts = append(w.Hosts, w.boot(n.Name, now.Add(-time.Hour)))
+	}
+	w.Settle()
+	return w
+}
+
+// Around builds a world about one node's real snapshot: that node as it is, the
+// others as their claims and keep-alives say.
+func Around(c *config.Config, s *Snapshot) *World {
+	w := &World{Config: c, Now: s.At, Down: map[string]bool{}, Store: s.Store.Value}
+	w.Store.Claims = maps.Clone(w.Store.Claims)
+	w.Store.Fenced = maps.Clone(w.Store.Fenced)
+	w.Store.Confirms = maps.Clone(w.Store.Confirms)
+	w.Store.Requests = maps.Clone(w.Store.Requests)
+	for _, n := range c.Nodes {
+		if n.Name == s.Node {
+			own := *s
+			own.Memory = maps.Clone(s.Memory)
+			if own.Memory == nil {
+				own.Memory = map[string]Memory{}
+			}
+			w.Hosts = append(w.Hosts, &own)
+			continue
+		}
+		h := w.boot(n.Name, s.At.Add(-time.Hour))
+		p := s.Peer(n.Name)
+		if p.BootID != "" {
+			h.BootID = p.BootID
+		}
+		w.Down[n.Name] = p.State == PeerSilent
+		for i := range c.Groups {
+			g := &c.Groups[i]
+			m := Memory{Role: p.Status.Group(g.Name).Role}
+			if claim := w.Store.Claims[g.Name]; claim.Holder == n.Name && !claim.Released {
+				h.BootID = claim.BootID
+				m.Whole = claim.Epoch
+				for _, fs := range outerFirst(g.Filesystems) {
+					h.mount(fs)
+				}
+				for _, a := range g.Addresses {
+					h.address(a, a.Network)
+				}
+				for _, a := range g.Applications {
+					h.run(g.Name, a)
+				}
+			}
+			h.Memory[g.Name] = m
+		}
+		w.Hosts = append(w.Hosts, h)
+	}
+	return w
+}
+
+// boot makes a host that has just come up: its own addresses, its disks, and
+// nothing of any group.
+func (w *World) boot(name string, since time.Time) *Snapshot {
+	w.boots++
+	s := &Snapshot{
+		At: w.Now, Node: name, BootID: fmt.Sprintf("boot%d-%s", w.boots, name), Since: since,
+		Mounts: Read([]Mount{}, w.Now), Hostname: Read(name, w.Now),
+		Lease: Lease{Until: w.Now.Add(w.Config.Lease.TTL - w.Config.Lease.Margin)}, Memory: map[string]Memory{},
+	}
+	var addrs []Addr
+	var ls []Link
+	for i, a := range w.Config.Node(name).Addresses {
+		addrs = append(addrs, Addr{Link: a.Network, Prefix: a.Prefix})
+		ls = append(ls, Link{Index: i + 2, Name: a.Network, Up: true, Carrier: true})
+	}
+	s.Addrs, s.Links = Read(addrs, w.Now), Read(ls, w.Now)
+	var devices []Device
+	var apps []AppState
+	for _, g := range w.Config.Groups {
+		for _, fs := range g.Filesystems {
+			devices = append(devices, Device{Path: fs.Device, Present: true, Major: 7, Minor: uint32(len(devices) + 1)})
+		}
+		for _, a := range g.Applications {
+			apps = append(apps, AppState{Group: g.Name, App: a.Name, Daemons: stopped(a)})
+		}
+	}
+	s.Devices, s.Apps = Read(devices, w.Now), Read(apps, w.Now)
+	return s
+}
+
+// Settle lets every node decide and act until all are at rest, and returns the
+// plans that ran.
+func (w *World) Settle() []Stage {
+	var out []Stage
+	for range rounds {
+		moved := false
+		for _, s := range w.Hosts {
+			if w.Down[s.Node] {
+				continue
+			}
+			for i := range w.Config.Groups {
+				g := &w.Config.Groups[i]
+				if g.Priority(s.Node) < 0 {
+					continue
+				}
+				d := Decide(w.Config, g, w.look(s))
+				m := s.Memory[g.Name]
+				moved = moved || m.Role != d.Transition.To
+				m.Role = d.Transition.To
+				if d.Transition.Event == fsm.Held {
+					m.Whole = w.Store.Claims[g.Name].Epoch
+				}
+				s.Memory[g.Name] = m
+				if len(d.Plan.Blocked) == 0 && !d.Plan.Empty() {
+					moved = true
+					for _, p := range d.Plan.Steps {
+						w.apply(s, g, p.Step)
+					}
+				}
+				if !d.Plan.Empty() || len(d.Plan.Blocked) > 0 {
+					out = appendStage(out, d.Plan)
+				}
+			}
+		}
+		if !moved {
+			break
+		}
+	}
+	return out
+}
+
+// appendStage keeps a plan that is blocked once, however often it is decided.
+func appendStage(out []Stage, p Plan) []Stage {
+	if len(p.Blocked) > 0 && slices.ContainsFunc(out, func(s Stage) bool {
+		return s.Plan.Group == p.Group && s.Plan.Node == p.Node && len(s.Plan.Blocked) > 0
+	}) {
+		return out
+	}
+	return append(out, Stage{Plan: p})
+}
+
+// look gives one host's view of the world at this moment.
+func (w *World) look(s *Snapshot) *Snapshot {
+	out := *s
+	out.At = w.Now
+	out.Store = Read(w.Store, w.Now)
+	out.Lease = Lease{Until: w.Now.Add(w.Config.Lease.TTL - w.Config.Lease.Margin)}
+	out.Peers = nil
+	for _, other := range w.Hosts {
+		if other.Node == s.Node {
+			continue
+		}
+		p := Peer{Name: other.Node, State: PeerHeard, BootID: other.BootID}
+		if w.Down[other.Node] {
+			p.State = PeerSilent
+		} else {
+			p.Status = w.says(other)
+		}
+		for _, a := range w.Config.Node(other.Node).Addresses {
+			p.Links = append(p.Links, PeerLink{Network: a.Network, Heard: !w.Down[other.Node], Hears: !w.Down[other.Node]})
+		}
+		out.Peers = append(out.Peers, p)
+	}
+	return &out
+}
+
+// says is the status a host would put into its keep-alives.
+func (w *World) says(s *Snapshot) NodeStatus {
+	view := *s
+	view.At, view.Store, view.Peers = w.Now, Read(w.Store, w.Now), nil
+	view.Lease = Lease{Until: w.Now.Add(time.Second)}
+	st := NodeStatus{Lease: true}
+	for _, n := range w.Config.Networks {
+		if up, _ := networkUp(n.Name, w.Config, &view); up == Present {
+			st.Networks = append(st.Networks, n.Name)
+		}
+	}
+	for i := range w.Config.Groups {
+		g := &w.Config.Groups[i]
+		role := s.Memory[g.Name].Role
+		gs := GroupStatus{Group: g.Name, Role: role}
+		if role == fsm.Standby && takeInventory(g, &view).Clean() {
+			_, gs.Ready = unfit(w.Config, g, &view)
+		}
+		st.Groups = append(st.Groups, gs)
+	}
+	return st
+}
+
+// Happen changes the world as the what-if says and returns the plans that
+// follow, on every node.
+func (w *World) Happen(e WhatIf) ([]Stage, error) {
+	switch e.Kind {
+	case NodeDown:
+		if w.Down[e.Node] {
+			return nil, fmt.Errorf("cannot lose %s: it is down already", e.Node)
+		}
+		w.Down[e.Node] = true
+	case NodeUp:
+		if !w.Down[e.Node] { // what it comes back to is a cluster that did without it
+			w.Down[e.Node] = true
+			w.Settle()
+		}
+		w.Down[e.Node] = false
+		i := slices.IndexFunc(w.Hosts, func(s *Snapshot) bool { return s.Node == e.Node })
+		w.Hosts[i] = w.boot(e.Node, w.Now.Add(-time.Hour))
+	case Move:
+		claim := w.Store.Claims[e.Group]
+		w.Store.Requests[e.Group] = Request{Group: e.Group, To: e.Node, By: "operator", Epoch: claim.Epoch}
+	case DaemonDied, AddressLost, MountLost:
+		s, g := w.holder(e.Group)
+		if s == nil {
+			return nil, fmt.Errorf("cannot lose %s: no node holds group %s now", e.Name, e.Group)
+		}
+		lose(s, g, e)
+	}
+	return w.Settle(), nil
+}
+
+// holder is the host that holds a group, nil if none does.
+func (w *World) holder(group string) (*Snapshot, *config.Group) {
+	claim := w.Store.Claims[group]
+	for _, s := range w.Hosts {
+		if claim.Holder == s.Node && claim.BootID == s.BootID && !claim.Released && !w.Down[s.Node] {
+			return s, w.Config.Group(group)
+		}
+	}
+	return nil, nil
+}
