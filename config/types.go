@@ -40,12 +40,15 @@ type Lease struct {
 	// Margin is subtracted from TTL to get this node's own deadline: it begins to
 	// let go that much earlier than the store forgets it.
 	Margin time.Duration
+	// Request is the time limit of one request to the store, a renewal among them.
+	// Renew + 2 × Request < TTL − Margin, so that one may fail and the next succeed.
+	Request time.Duration
 
 	Endpoints []string // StoreEtcd: URLs of the existing cluster
 	TLS       TLS      // StoreEtcd: paths; zero means plain HTTP endpoints
 
 	// Tick and Election are etcd's heartbeat interval and election timeout of the
-	// embedded store.
+	// embedded store. They and the ports are zero with another store.
 	Tick, Election time.Duration
 	ClientPort     uint16 // embedded store, TCP
 	PeerPort       uint16 // embedded store, TCP
@@ -147,7 +150,7 @@ type Group struct {
 	Name     string
 	Policy   Policy
 	Nodes    []string // highest priority first
-	Fallback Fallback
+	Fallback Fallback // of a rotating group: never
 	// Settle is how long a node waits at its start for nodes of higher priority
 	// before it takes a free group. Zero: it does not wait.
 	Settle time.Duration
@@ -223,14 +226,16 @@ type Application struct {
 	ProbeInterval                     time.Duration // between probes while serving; zero: only after a start
 
 	Environment []Option // added to a clean environment, sorted by key
-	Daemons     []Daemon // how its processes are recognised; filled in for Run
+	Daemons     []Daemon // how its processes are recognised; never empty, see Daemon for Run
 	Purge       []Purge  // before every start
 	RPCExclude  bool     // pass RPC_UNSUPPORTED_NETADDRS (guide, "Planning Considerations for DCE")
 	Line        int
 }
 
 // Daemon tells how a process is recognised. At least one of Exe, PIDFile and
-// Match is set; all that are set must hold.
+// Match is set; all that are set must hold. The exception is an application with
+// Run: it has exactly one Daemon, with the application's name and the three empty,
+// because whoever starts the program keeps track of it and knows its process.
 type Daemon struct {
 	Name    string
 	Exe     string // absolute path of the executable

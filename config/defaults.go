@@ -1,0 +1,76 @@
+package config
+
+import "time"
+
+// What a key means when it is left out, with the reason. reference.toml states
+// the same values; a test compares them.
+const (
+	// DefaultKeyFile lies beside the configuration, which only root reads.
+	DefaultKeyFile = "/etc/understudy/cluster.key"
+
+	// DefaultTTL bounds how long a takeover without a fence device waits. Five
+	// seconds survive an election of the store and a machine at load 15.
+	DefaultTTL = 5 * time.Second
+	// DefaultRenew and DefaultRequest let one renewal fail and another succeed
+	// before the node's own deadline: 1 + 2 × 1 < 5 − 1.
+	DefaultRenew   = time.Second
+	DefaultRequest = time.Second
+	// DefaultMargin is what a node has to stop writing before the store forgets
+	// it; also far more than two clocks drift apart in a ttl.
+	DefaultMargin = time.Second
+
+	// DefaultTick and DefaultElection are etcd's own (etcd.io, "Tuning").
+	DefaultTick     = 100 * time.Millisecond
+	DefaultElection = time.Second
+	// DefaultClientPort and DefaultPeerPort are not etcd's 2379 and 2380, so that
+	// an etcd on the same machine is not in the way. TCP.
+	DefaultClientPort = 7401
+	DefaultPeerPort   = 7402
+
+	// DefaultInterval and DefaultTimeout: five lost packets in a row, on every
+	// network, are silence.
+	DefaultInterval = 200 * time.Millisecond
+	DefaultTimeout  = time.Second
+	// DefaultKeepalivePort is of keep-alives. UDP.
+	DefaultKeepalivePort = 7400
+
+	// DefaultFenceTimeout covers a slow management board: off and its
+	// confirmation together.
+	DefaultFenceTimeout = 30 * time.Second
+
+	// DefaultSettle lets the home of a group win the race of a common start.
+	DefaultSettle = 5 * time.Second
+	// DefaultRestarts in DefaultRestartWindow: a daemon that dies a fourth time
+	// in ten minutes will not live here.
+	DefaultRestarts      = 3
+	DefaultRestartWindow = 10 * time.Minute
+
+	// DefaultStartLimit and DefaultStopLimit suit a database; longer ones are
+	// declared, since every failover may have to wait for them.
+	DefaultStartLimit = time.Minute
+	DefaultStopLimit  = time.Minute
+	// DefaultProbeLimit and DefaultProbeInterval: a probe that takes longer is bad.
+	DefaultProbeLimit    = 10 * time.Second
+	DefaultProbeInterval = 10 * time.Second
+)
+
+// span is the range of a duration, ends included.
+type span struct{ least, most time.Duration }
+
+// The ranges. The upper ends refuse what is surely a slip of the unit.
+var (
+	rangeTTL       = span{time.Second, 10 * time.Minute}
+	rangeTimer     = span{10 * time.Millisecond, 10 * time.Minute}
+	rangeInterval  = span{10 * time.Millisecond, time.Minute}
+	rangeSettle    = span{0, time.Hour}
+	rangeWindow    = span{time.Second, 7 * 24 * time.Hour}
+	rangeLimit     = span{100 * time.Millisecond, 24 * time.Hour}
+	rangeProbe     = span{0, 24 * time.Hour}
+	mostRestarts   = int64(1000)
+	defaultElect   = time.Second // what an existing etcd is taken to have
+	maxLabel       = 15          // IFNAMSIZ − 1, linux/if.h
+	maxFileSize    = 4 << 20
+	maxName        = 63 // bytes; one label of a host name (RFC 1035, 2.3.4)
+	maxHostname    = 64 // bytes; HOST_NAME_MAX of Linux
+	maxFenceOption = 4096
+)

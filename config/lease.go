@@ -1,0 +1,178 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// stores are the kinds of store of the design, in its order; this version has
+// the first two.
+const notYet = "this version has embedded and etcd"
+
+func (b *builder) cluster() {
+	c := &b.file.Cluster
+	if b.required(c.set, b.file.line, "the file", "cluster", `"cell1"`) && c.ok() && b.name(c.v, c.line, "cluster") {
+		b.config.Cluster = c.v
+	}
+}
+
+func (b *builder) lease() {
+	f, l := &b.file.Lease, &b.config.Lease
+	if s := f.Store.or(""); s == "disk" || s == "external" {
+		b.add(ruleStore, f.Store.line, `write "embedded" or "etcd"`, "store %q is not in this version: %s", s, notYet)
+		f.Store.bad = true
+	}
+	l.Store = word(b, &f.Store, StoreEmbedded, "store", StoreEmbedded, StoreEtcd)
+	l.TTL = b.within(&f.TTL, DefaultTTL, rangeTTL, "ttl")
+	l.Renew = b.within(&f.Renew, DefaultRenew, rangeTimer, "renew")
+	l.Request = b.within(&f.Request, DefaultRequest, rangeTimer, "request")
+	l.Margin = b.within(&f.Margin, DefaultMargin, rangeTimer, "margin")
+	if f.Store.bad {
+		return // which keys go with the store is unknown
+	}
+	if l.Store == StoreEmbedded {
+		b.embedded(f, l)
+	} else {
+		b.existing(f, l)
+	}
+	b.leaseTimes(f, l)
+	b.keyFile(f, l)
+}
+
+// embedded reads the keys of the store inside the program.
+func (b *builder) embedded(f *fileLease, l *Lease) {
+	b.notFor(f.Endpoints.set, f.Endpoints.line, "endpoints", l.Store)
+	b.notFor(f.TLS.set, f.TLS.line, "tls", l.Store)
+	l.Tick = b.within(&f.Tick, DefaultTick, rangeTimer, "tick")
+	l.Election = b.within(&f.Election, DefaultElection, rangeTimer, "election")
+	l.ClientPort = b.port(&f.ClientPort, DefaultClientPort, "client_port")
+	l.PeerPort = b.port(&f.PeerPort, DefaultPeerPort, "peer_port")
+	if l.ClientPort == l.PeerPort && !f.ClientPort.bad && !f.PeerPort.bad {
+		b.add(rulePort, max(f.ClientPort.line, f.PeerPort.line), "give one of them another number",
+			"client_port and peer_port are both %d", l.ClientPort)
+	}
+	if l.Election < 5*l.Tick && !f.Tick.bad && !f.Election.bad {
+		b.add(ruleElection, max(f.Election.line, f.Tick.line), fmt.Sprintf("write election = %q or more", short(5*l.Tick)),
+			"election %s is less than 5 × tick %s = %s", short(l.Election), short(l.Tick), short(5*l.Tick))
+	}
+}
+
+// existing reads the keys of an etcd that is there already.
+func (b *builder) existing(f *fileLease, l *Lease) {
+	b.notFor(f.Tick.set, f.Tick.line, "tick", l.Store)
+	b.notFor(f.Election.set, f.Election.line, "election", l.Store)
+	b.notFor(f.ClientPort.set, f.ClientPort.line, "client_port", l.Store)
+	b.notFor(f.PeerPort.set, f.PeerPort.line, "peer_port", l.Store)
+	b.notFor(b.file.Witness.set, b.file.Witness.line, "witness", l.Store)
+	if f.TLS.set {
+		l.TLS.CA = b.pem(&f.TLS.CA, f.TLS.line, "ca")
+		l.TLS.Cert = b.pem(&f.TLS.Cert, f.TLS.line, "cert")
+		l.TLS.Key = b.pem(&f.TLS.Key, f.TLS.line, "key")
+	}
+	if !f.Endpoints.set || f.Endpoints.ok() && len(f.Endpoints.v) == 0 {
+		line := max(f.line, f.Store.line, f.Endpoints.line)
+		b.add(ruleRequired, line, `write endpoints = ["https://192.0.2.1:2379"]`, "store etcd has no endpoints")
+	}
+	for _, e := range f.Endpoints.v {
+		if why := badEndpoint(e.text, f.TLS.set); why != "" && f.Endpoints.ok() {
+			b.add(ruleEndpoint, e.line, "write SCHEME://HOST:PORT", "endpoint %s %s", quote(e.text), why)
+		}
+	}
+	l.Endpoints = stringsOf(f.Endpoints.v)
+}
+
+func (b *builder) notFor(set bool, line int, key string, store StoreKind) {
+	if set {
+		b.add(ruleNotForStore, line, "take it out", "%s means nothing with store %s", key, store)
+	}
+}
+
+func (b *builder) pem(v *val[string], line int, key string) string {
+	if !b.required(v.set, line, "tls", key, `"/etc/understudy/etcd-`+key+`.pem"`) || !v.ok() {
+		return ""
+	}
+	b.cleanPath(v.v, v.line, "tls "+key)
+	return v.v
+}
+
+// badEndpoint says what is wrong with the URL of an etcd, "" if nothing is.
+func badEndpoint(url string, tls bool) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	switch {
+	case scheme != "http" && scheme != "https":
+		return "is not an http or https URL"
+	case tls && scheme != "https":
+		return "is not https, but tls is declared"
+	}
+	if _, err := netip.ParseAddrPort(rest); err == nil {
+		return ""
+	}
+	host, port, _ := strings.Cut(rest, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "has no port"
+	}
+	if !hostSyntax.MatchString(host) {
+		return "has no host"
+	}
+	return ""
+}
+
+// leaseTimes checks how the times of the lease relate.
+func (b *builder) leaseTimes(f *fileLease, l *Lease) {
+	if f.TTL.bad {
+		return
+	}
+	line := max(f.TTL.line, f.Renew.line, f.Request.line, f.Margin.line, 1)
+	if need, have := l.Renew+2*l.Request, l.TTL-l.Margin; need >= have && !f.Renew.bad && !f.Request.bad && !f.Margin.bad {
+		b.add(ruleRenew, line, "raise ttl, or lower renew, request or margin",
+			"renew %s + 2 × request %s = %s is not less than ttl %s − margin %s = %s",
+			short(l.Renew), short(l.Request), short(need), short(l.TTL), short(l.Margin), short(have))
+	}
+	if l.TTL%time.Second != 0 {
+		b.add(ruleTTLSeconds, f.TTL.line, fmt.Sprintf("write ttl = %q", short(ceilSecond(l.TTL))), "ttl is %s", short(l.TTL))
+	}
+	elect, whose := l.Election, "election"
+	if l.Store == StoreEtcd {
+		elect, whose = defaultElect, "etcd's default election"
+	}
+	// etcd raises a shorter ttl to this one without a word (lessor, minLeaseTTL).
+	if least := ceilSecond(elect * 3 / 2); l.TTL < least && !f.Election.bad {
+		b.add(ruleTTLElection, max(line, f.Election.line), fmt.Sprintf("write ttl = %q or more", short(least)),
+			"ttl %s is less than 1.5 × %s %s, in whole seconds %s", short(l.TTL), whose, short(elect), short(least))
+	}
+}
+
+func ceilSecond(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+func (b *builder) keyFile(f *fileLease, l *Lease) {
+	v := &b.file.KeyFile
+	b.config.KeyFile = v.or(DefaultKeyFile)
+	if b.config.KeyFile != "" {
+		b.cleanPath(b.config.KeyFile, v.line, "key_file")
+		return
+	}
+	if l.Store == StoreEmbedded || !f.TLS.set {
+		b.add(ruleKeyFile, v.line, "write key_file = "+quote(DefaultKeyFile)+", or leave the key out",
+			"key_file is empty, and store %s has nothing else to tell machines from strangers", l.Store)
+	}
+}
+
+func (b *builder) keepalive() {
+	f, k := &b.file.Keepalive, &b.config.Keepalive
+	k.Interval = b.within(&f.Interval, DefaultInterval, rangeInterval, "keepalive interval")
+	k.Timeout = b.within(&f.Timeout, DefaultTimeout, rangeTimer, "keepalive timeout")
+	k.Port = b.port(&f.Port, DefaultKeepalivePort, "keepalive port")
+	if k.Timeout < 3*k.Interval && !f.Interval.bad && !f.Timeout.bad {
+		b.add(ruleKeepalive, max(f.Interval.line, f.Timeout.line), fmt.Sprintf("write timeout = %q or more", short(3*k.Interval)),
+			"keepalive timeout %s is less than 3 × interval %s = %s", short(k.Timeout), short(k.Interval), short(3*k.Interval))
+	}
+}
+
+func (b *builder) port(v *val[int64], def int64, what string) uint16 {
+	return uint16(b.number(v, def, 1, 65535, what))
+}

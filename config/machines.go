@@ -1,0 +1,258 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// witnessName is the witness's name wherever machines are named.
+const witnessName = "witness"
+
+// machines reads nodes and witness, and derives the networks from them.
+func (b *builder) machines() {
+	nodes := b.file.Node
+	for i := range nodes {
+		b.node(&nodes[i])
+	}
+	switch len(nodes) {
+	case 0:
+		b.add(ruleNoNode, b.file.line, `write [node.alpha] with addresses = { public = "192.0.2.1/24" }`, "the file has no node")
+	case 1:
+		b.add(ruleOneNode, nodes[0].line, "add the machine that shall take over", "node %s is the only node", nodes[0].name)
+	}
+	b.networks()
+	b.witness()
+	slices.SortFunc(b.config.Networks, func(x, y Network) int { return cmp.Compare(x.Name, y.Name) })
+	if n := b.config.Networks; len(n) == 1 && len(nodes) > 1 {
+		b.add(ruleOneNetwork, nodes[0].line, "give the nodes addresses on a second network",
+			"%s is the only network", n[0].Name)
+	}
+}
+
+func (b *builder) node(f *fileNode) {
+	n := Node{Name: f.name, Line: f.line}
+	if b.name(f.name, f.line, "node") && f.name == witnessName {
+		b.add(ruleName, f.line, "name it otherwise", "node %s has the name of the witness", f.name)
+	}
+	what := "node " + f.name
+	if b.required(f.Addresses.set && (f.Addresses.bad || len(f.Addresses.v) > 0), max(f.line, f.Addresses.line), what, "addresses", `{ public = "192.0.2.1/24" }`) {
+		for _, p := range f.Addresses.v {
+			if !b.name(p.key, p.line, what+": network") {
+				continue
+			}
+			if prefix, ok := b.prefix(p.value, p.line, what+": address"); ok {
+				n.Addresses = append(n.Addresses, NodeAddress{Network: p.key, Prefix: prefix})
+			}
+		}
+	}
+	slices.SortFunc(n.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
+	if f.Fence.set {
+		n.Fence = b.fence(&f.Fence, what)
+	} else {
+		b.add(ruleNoFence, f.line, "write fence = { agent = ..., options = { ... } }",
+			"%s has no fence: after its crash its groups wait until it is rebooted or confirmed down", what)
+	}
+	b.config.Nodes = append(b.config.Nodes, n)
+}
+
+// prefix parses an address with its prefix length that a machine can have.
+func (b *builder) prefix(text string, line int, what string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		b.add(ruleAddress, line, `write the address and its prefix length: "192.0.2.1/24"`, "%s %s does not parse", what, quote(text))
+		return p, false
+	}
+	return p, b.usable(p, line, what)
+}
+
+// usable refuses what no interface can have, or what is no use to a peer.
+func (b *builder) usable(p netip.Prefix, line int, what string) bool {
+	a, why := p.Addr(), ""
+	switch {
+	case a.Is4In6():
+		why = "is an IPv4 address in IPv6 form"
+	case a.IsUnspecified():
+		why = "is the unspecified address"
+	case a.IsLoopback():
+		why = "is a loopback address"
+	case a.IsMulticast():
+		why = "is a multicast address"
+	case a.IsLinkLocalUnicast() && a.Is6():
+		why = "is link-local, and means another machine on every wire"
+	case p.Bits() < 8:
+		why = "has a prefix of less than 8 bits"
+	case a.Is4() && p.Bits() < 31 && a == p.Masked().Addr():
+		why = "is the network itself" // RFC 1122, 3.2.1.3
+	case a.Is4() && p.Bits() < 31 && a == broadcast(p):
+		why = "is the network's broadcast address"
+	default:
+		return true
+	}
+	b.add(ruleUsable, line, "give an address that this machine alone has", "%s %s %s", what, p, why)
+	return false
+}
+
+func broadcast(p netip.Prefix) netip.Addr {
+	a := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		a[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(a)
+}
+
+// networks collects the wires from the nodes' addresses, in the order of the file.
+func (b *builder) networks() {
+	taken := make(map[netip.Addr]string)
+	at := make(map[string]int)
+	for i, n := range b.config.Nodes {
+		for _, a := range n.Addresses {
+			line := lineOf(b.file.Node[i].Addresses.v, a.Network)
+			if holder := taken[a.Prefix.Addr()]; holder != "" {
+				b.add(ruleAddressTwice, line, "give each its own", "node %s: address %s is also of node %s", n.Name, a.Prefix.Addr(), holder)
+			}
+			taken[a.Prefix.Addr()] = n.Name
+			k, known := at[a.Network]
+			if !known {
+				k = len(b.config.Networks)
+				at[a.Network] = k
+				b.config.Networks = append(b.config.Networks, Network{Name: a.Network})
+				b.overlap(a, line)
+			}
+			net := &b.config.Networks[k]
+			if known && net.Members[0].Prefix.Masked() != a.Prefix.Masked() {
+				first := net.Members[0]
+				b.add(ruleNetworkPrefix, line, "correct the address, or name another network",
+					"node %s: address %s is not in %s, network %s of node %s", n.Name, a.Prefix, first.Prefix.Masked(), a.Network, first.Machine)
+				continue
+			}
+			net.Members = append(net.Members, Member{Machine: n.Name, Prefix: a.Prefix})
+		}
+	}
+}
+
+// overlap compares a new network with those before it.
+func (b *builder) overlap(a NodeAddress, line int) {
+	for _, net := range b.config.Networks {
+		if net.Name != a.Network && net.Members[0].Prefix.Overlaps(a.Prefix) {
+			b.add(ruleNetworkOverlap, line, "give each network its own prefix, or the same name to one wire",
+				"network %s %s overlaps network %s %s", a.Network, a.Prefix.Masked(), net.Name, net.Members[0].Prefix.Masked())
+		}
+	}
+}
+
+func lineOf(pairs []pair, key string) int {
+	for _, p := range pairs {
+		if p.key == key {
+			return p.line
+		}
+	}
+	return 0
+}
+
+// network returns the network of that name, nil if there is none.
+func (b *builder) network(name string) *Network {
+	for i := range b.config.Networks {
+		if b.config.Networks[i].Name == name {
+			return &b.config.Networks[i]
+		}
+	}
+	return nil
+}
+
+// containing returns the network whose prefix holds an address, nil if none does.
+func (b *builder) containing(a netip.Addr) *Network {
+	for i := range b.config.Networks {
+		if n := &b.config.Networks[i]; n.Members[0].Prefix.Masked().Contains(a) {
+			return n
+		}
+	}
+	return nil
+}
+
+func (n *Network) has(machine string) bool {
+	return slices.ContainsFunc(n.Members, func(m Member) bool { return m.Machine == machine })
+}
+
+func (b *builder) witness() {
+	f := &b.file.Witness
+	if !f.set {
+		if b.config.Lease.Store == StoreEmbedded && !b.file.Lease.Store.bad && len(b.file.Node) == 2 {
+			b.add(ruleWitness, b.file.Node[1].line, `write [witness] with the address of a third machine, and run "understudy witness" there`,
+				"two nodes and no witness: neither has a majority when the other is gone")
+		}
+		return
+	}
+	if f.Address.set == f.Addresses.set {
+		b.add(ruleRequired, f.line, `write address = "192.0.2.3", or addresses = { public = "192.0.2.3" }`,
+			"the witness needs either address or addresses")
+		return
+	}
+	list := f.Addresses.v
+	if f.Address.ok() {
+		list = []pair{{value: f.Address.v, line: f.Address.line}}
+	} else if f.Addresses.ok() && len(list) == 0 {
+		b.add(ruleRequired, f.Addresses.line, `write addresses = { public = "192.0.2.3" }`, "the witness has no address")
+	}
+	w := &Witness{Name: witnessName}
+	for _, p := range list {
+		if a, ok := b.witnessAddress(p); ok {
+			w.Addresses = append(w.Addresses, a)
+		}
+	}
+	slices.SortFunc(w.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
+	b.config.Witness = w
+}
+
+// witnessAddress puts the witness on a network: the named one, or with a bare
+// address the one whose prefix contains it.
+func (b *builder) witnessAddress(p pair) (NodeAddress, bool) {
+	prefix, ok := b.hostPrefix(p.value, p.line)
+	if !ok || !b.usable(prefix, p.line, "witness: address") {
+		return NodeAddress{}, false
+	}
+	net := b.network(p.key)
+	if p.key == "" {
+		net = b.containing(prefix.Addr())
+	}
+	switch {
+	case net == nil && p.key == "":
+		b.add(ruleWitnessNetwork, p.line, fmt.Sprintf("write addresses = { NETWORK = %q } to say from where the nodes reach it", p.value),
+			"witness: address %s is in no network of the nodes", prefix.Addr())
+		return NodeAddress{}, false
+	case net == nil:
+		b.add(ruleWitnessNetwork, p.line, "known: "+strings.Join(b.networkNames(), ", "), "witness: no node is on network %s", p.key)
+		return NodeAddress{}, false
+	}
+	for _, m := range net.Members {
+		if m.Prefix.Addr() == prefix.Addr() {
+			b.add(ruleAddressTwice, p.line, "put the witness on a third machine", "witness: address %s is also of node %s", prefix.Addr(), m.Machine)
+		}
+	}
+	net.Members = append(net.Members, Member{Machine: witnessName, Prefix: prefix})
+	return NodeAddress{Network: net.Name, Prefix: prefix}, true
+}
+
+func (b *builder) networkNames() []string {
+	names := make([]string, len(b.config.Networks))
+	for i, n := range b.config.Networks {
+		names[i] = n.Name
+	}
+	slices.Sort(names)
+	return names
+}
+
+// hostPrefix parses an address with or without a prefix length. The witness may
+// be behind a router, so its own prefix need not be the network's.
+func (b *builder) hostPrefix(text string, line int) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		b.add(ruleAddress, line, `write an address: "192.0.2.3"`, "witness: address %s does not parse", quote(text))
+	}
+	return p, err == nil
+}

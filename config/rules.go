@@ -1,0 +1,167 @@
+package config
+
+import "slices"
+
+// Rule is one thing that a file must obey. Ids are stable: a rule may be
+// reworded, but an id is never given to another rule.
+type Rule struct {
+	ID       string
+	Severity Severity
+	Sentence string
+}
+
+// Rules returns every rule, by id.
+func Rules() []Rule { return slices.Clone(rules) }
+
+// The ids, in the order of the table below.
+const (
+	ruleSyntax         = "C001"
+	ruleUnknownKey     = "C002"
+	ruleType           = "C003"
+	ruleDuration       = "C004"
+	ruleRange          = "C005"
+	ruleRequired       = "C006"
+	ruleName           = "C007"
+	ruleWord           = "C008"
+	rulePath           = "C009"
+	ruleCommand        = "C010"
+	ruleRenew          = "C011"
+	ruleKeepalive      = "C012"
+	ruleElection       = "C013"
+	ruleTTLElection    = "C014"
+	ruleTTLSeconds     = "C015"
+	ruleStore          = "C016"
+	ruleKeyFile        = "C017"
+	ruleWitness        = "C018"
+	ruleNotForStore    = "C019"
+	ruleEndpoint       = "C020"
+	rulePort           = "C021"
+	ruleNoNode         = "C022"
+	ruleOneNode        = "C023"
+	ruleAddress        = "C024"
+	ruleUsable         = "C025"
+	ruleNetworkPrefix  = "C026"
+	ruleNetworkOverlap = "C027"
+	ruleAddressTwice   = "C028"
+	ruleWitnessNetwork = "C029"
+	ruleOneNetwork     = "C030"
+	ruleNoFence        = "C031"
+	ruleFenceOption    = "C032"
+	ruleSecret         = "C033"
+	ruleNoGroup        = "C034"
+	ruleEmptyGroup     = "C035"
+	ruleUnknownNode    = "C036"
+	ruleNodeTwice      = "C037"
+	ruleOneNodeGroup   = "C038"
+	ruleFallback       = "C039"
+	ruleWindow         = "C040"
+	ruleHostname       = "C041"
+	ruleLabelLength    = "C042"
+	ruleLabelTwice     = "C043"
+	ruleUnknownNetwork = "C044"
+	ruleServiceNetwork = "C045"
+	ruleNodeOffNetwork = "C046"
+	ruleMountPoint     = "C047"
+	ruleMountTwice     = "C048"
+	ruleMountNested    = "C049"
+	ruleDevice         = "C050"
+	ruleDeviceTwice    = "C051"
+	ruleVolumeTwice    = "C052"
+	ruleMountOption    = "C053"
+	ruleProfile        = "C054"
+	ruleNothingToStart = "C055"
+	ruleRunAndStart    = "C056"
+	ruleRunAndStop     = "C057"
+	ruleStartNoStop    = "C058"
+	ruleStartNoDaemon  = "C059"
+	ruleRunAndDaemon   = "C060"
+	ruleDaemonHow      = "C061"
+	ruleRegexp         = "C062"
+	ruleAppTwice       = "C063"
+	ruleDaemonTwice    = "C064"
+	ruleProbe          = "C065"
+	ruleEnvironment    = "C066"
+	rulePurge          = "C067"
+)
+
+// rules is the closed table. A test holds it against the constants and against
+// the cases in testdata: every rule has a file that breaks it.
+var rules = []Rule{
+	{ruleSyntax, Error, "the file is TOML of at most 4 MiB"},
+	{ruleUnknownKey, Error, "every key is one that is documented, in lower case"},
+	{ruleType, Error, "every value has the type of its key"},
+	{ruleDuration, Error, `a duration is a string with a unit, like "5s"`},
+	{ruleRange, Error, "a number or duration lies in the range of its key"},
+	{ruleRequired, Error, "keys without a default are given"},
+	{ruleName, Error, "names are made of letters, digits, '-', '_' and '.', and are short"},
+	{ruleWord, Error, "a key with a closed set of words has one of them"},
+	{rulePath, Error, "paths are absolute and clean"},
+	{ruleCommand, Error, "a command is a list of arguments that begins with an absolute path"},
+	{ruleRenew, Error, "a renewal may fail once and still be in time: renew + 2 × request < ttl − margin"},
+	{ruleKeepalive, Error, "silence is more than two lost packets: keepalive timeout ≥ 3 × interval"},
+	{ruleElection, Error, "the embedded store's election timeout is at least 5 ticks"},
+	{ruleTTLElection, Error, "the lease outlives an election: ttl ≥ 1.5 × election, in whole seconds"},
+	{ruleTTLSeconds, Error, "ttl is a whole number of seconds, since etcd counts leases in seconds"},
+	{ruleStore, Error, "the store is one that this version has"},
+	{ruleKeyFile, Error, "traffic between machines is authenticated by a shared key or, with an existing etcd, by its TLS"},
+	{ruleWitness, Error, "two nodes with the embedded store have a witness, since two votes survive no loss"},
+	{ruleNotForStore, Error, "keys of one kind of store are not given with another"},
+	{ruleEndpoint, Error, "an existing etcd has endpoints that are URLs, https if TLS is declared"},
+	{rulePort, Error, "the embedded store's two TCP ports differ"},
+	{ruleNoNode, Error, "there is a node"},
+	{ruleOneNode, Warning, "there are two nodes, or nothing can take over"},
+	{ruleAddress, Error, "an address parses, with its prefix length where one is needed"},
+	{ruleUsable, Error, "an address is one that a machine can have"},
+	{ruleNetworkPrefix, Error, "all machines of a network have addresses of the same prefix"},
+	{ruleNetworkOverlap, Error, "the prefixes of two networks do not overlap"},
+	{ruleAddressTwice, Error, "no address is given twice"},
+	{ruleWitnessNetwork, Error, "the witness is on a network that a node is on"},
+	{ruleOneNetwork, Warning, "two networks carry keep-alives, or one broken wire silences a peer"},
+	{ruleNoFence, Warning, "every node can be fenced, or its claims wait for other evidence"},
+	{ruleFenceOption, Error, "fence options are words for the agent's standard input, and the action is not among them"},
+	{ruleSecret, Warning, "no secret stands in the file"},
+	{ruleNoGroup, Warning, "there is a group, or the cluster does nothing"},
+	{ruleEmptyGroup, Warning, "a group holds an address, a file system or an application"},
+	{ruleUnknownNode, Error, "the nodes of a group are nodes of the file"},
+	{ruleNodeTwice, Error, "a group lists a node once"},
+	{ruleOneNodeGroup, Warning, "a group has two nodes, or nothing can take it over"},
+	{ruleFallback, Error, "only a cascading group has a fallback, since a rotating one has no home"},
+	{ruleWindow, Error, `a fallback window is two different times of day, like "02:00-04:00"`},
+	{ruleHostname, Error, "only a rotating group sets the host name"},
+	{ruleLabelLength, Error, "a label has at most 15 bytes, the kernel's limit"},
+	{ruleLabelTwice, Error, "no two service addresses have the same label"},
+	{ruleUnknownNetwork, Error, "a service address is on a network of the file"},
+	{ruleServiceNetwork, Error, "a service address lies inside its network's prefix"},
+	{ruleNodeOffNetwork, Error, "every node of a group is on the networks of its service addresses"},
+	{ruleMountPoint, Error, "nothing is mounted over what the system itself needs"},
+	{ruleMountTwice, Error, "a mount point is used once"},
+	{ruleMountNested, Error, "no group mounts below a mount of another"},
+	{ruleDevice, Error, "a device is a path, the same on every node"},
+	{ruleDeviceTwice, Error, "a device belongs to one group, and is mounted once unless it holds btrfs subvolumes"},
+	{ruleVolumeTwice, Error, "a volume group belongs to one group"},
+	{ruleMountOption, Error, "a file system type and mount options are single words"},
+	{ruleProfile, Error, "a profile is one that this version has"},
+	{ruleNothingToStart, Error, "an application has run, start or a profile"},
+	{ruleRunAndStart, Error, "an application has run or start, not both"},
+	{ruleRunAndStop, Error, "an application with run has no stop, since run is its stop too"},
+	{ruleStartNoStop, Error, "start and stop are given together"},
+	{ruleStartNoDaemon, Error, "an application with start says how its processes are recognised"},
+	{ruleRunAndDaemon, Error, "an application with run has no daemons, since its process is known"},
+	{ruleDaemonHow, Error, "a daemon is recognised by exe, pid_file or match"},
+	{ruleRegexp, Error, "match is a regular expression (RE2)"},
+	{ruleAppTwice, Error, "the applications of a group have different names"},
+	{ruleDaemonTwice, Error, "the daemons of an application have different names"},
+	{ruleProbe, Error, "probe_interval is given only with a probe"},
+	{ruleEnvironment, Error, "the environment is made of names and strings without NUL"},
+	{rulePurge, Error, "purge stays strictly below a mount of its group"},
+}
+
+var severities = func() map[string]Severity {
+	m := make(map[string]Severity, len(rules))
+	for _, r := range rules {
+		m[r.ID] = r.Severity
+	}
+	return m
+}()
+
+func severity(id string) Severity { return severities[id] }
