@@ -14,13 +14,21 @@ var ErrChanged = errors.New("the store has changed meanwhile")
 // ErrNoLease says that the store does not know this node's lease any more.
 var ErrNoLease = errors.New("the store does not know this node's lease")
 
+// ErrFenced says that this boot of the node is recorded as ended, by a fence or
+// by an operator's word: it may not hold a lease again before it has rebooted.
+var ErrFenced = errors.New("this boot is recorded as ended")
+
 // Store is where claims and leases live. Every method may block until its
 // context ends; none may succeed without a majority of the store. All of it is
-// linearizable: a read that begins after a write has returned sees it.
+// linearizable: a read that begins after a write has returned sees it. A call
+// that returns ErrChanged, ErrNoLease or ErrFenced has changed nothing and never
+// will; after any other error its effect is unknown and may still come.
 // Implementations pass leasetest.Conformance.
 type Store interface {
 	// Grant asks for a lease of ttl for this boot of a node, and lists the node
-	// as live under it. A lease that the same node held before is ended.
+	// as live under it. A lease that the same node held before is ended. The
+	// store keeps it for ttl or longer, never shorter. ErrFenced: a fence record
+	// or a confirmation names this boot.
 	Grant(ctx context.Context, node, bootID string, ttl time.Duration) (LeaseID, error)
 	// Renew extends the lease by its ttl. ErrNoLease: it has run out.
 	Renew(ctx context.Context, id LeaseID) error
@@ -33,8 +41,10 @@ type Store interface {
 	// the new revision; ErrChanged or ErrNoLease if one of the two does not hold.
 	Take(ctx context.Context, id LeaseID, next reconcile.Claim, was int64) (int64, error)
 
-	// PutFence, PutConfirm and PutRequest record evidence and wishes. A request
-	// ends by itself after ttl. DeleteRequest of none is no error.
+	// PutFence, PutConfirm and PutRequest record evidence and wishes. PutFence
+	// ends the live entry of that boot in the same transaction, so that the boot
+	// can take nothing from then on. A request ends by itself after ttl or later.
+	// DeleteRequest of none is no error.
 	PutFence(ctx context.Context, f reconcile.FenceRecord) error
 	PutConfirm(ctx context.Context, c reconcile.Confirmation) error
 	PutRequest(ctx context.Context, r reconcile.Request, ttl time.Duration) error
