@@ -301,3 +301,15 @@ func networks(g *config.Group) []string {
 	slices.Sort(out)
 	return out
 }
+
+// NetworksUp lists the networks of the file on which this host can serve, sorted
+// as in the file.
+func NetworksUp(c *config.Config, s *Snapshot) []string {
+	var out []string
+	for _, n := range c.Networks {
+		if up, _ := networkUp(n.Name, c, s); up == Present {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}

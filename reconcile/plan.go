@@ -131,7 +131,7 @@ func (p Plan) Text(w io.Writer) {
 	fmt.Fprintln(w)
 	width := 0
 	for _, s := range p.Steps {
-		if n := utf8.RuneCountInString(s.Step.Spec().Object); n > width && n <= 24 {
+		if n := utf8.RuneCountInString(s.Step.Spec().Object); n > width && n <= 16 {
 			width = n
 		}
 	}
@@ -175,11 +175,13 @@ func (p Plan) parts() string {
 	return " (" + strings.Join(out, ", ") + ")"
 }
 
-// Human is a duration for people: 12 ms, 4.1 s, 2 min.
+// Human is a duration for people: 12 ms, 4.1 s, 120 s, 5 min.
 func Human(d time.Duration) string {
 	switch {
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d%time.Second == 0 && d <= 2*time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}

@@ -92,7 +92,7 @@ func (s MountFS) Spec() Spec {
 
 // Spec implements Step.
 func (s AddAddress) Spec() Spec {
-	detail := fmt.Sprintf("%s on %s, probe %s, announce", s.Address.Prefix, s.Link, s.Probe)
+	detail := fmt.Sprintf("%s on %s, probe %s, announce", s.Address.Prefix, s.Link, Human(s.Probe))
 	if s.Probe == 0 {
 		detail = fmt.Sprintf("%s on %s, announce", s.Address.Prefix, s.Link)
 	}
@@ -150,7 +150,7 @@ func (s Start) Spec() Spec {
 	if len(s.App.Run) > 0 {
 		argv = s.App.Run
 	}
-	detail := fmt.Sprintf("%s   ≤ %s", argv[0], s.App.StartLimit)
+	detail := fmt.Sprintf("%s   ≤ %s", argv[0], Human(s.App.StartLimit))
 	for _, e := range s.Environment {
 		detail += ", " + e.Key + "=" + e.Value
 	}
@@ -188,7 +188,7 @@ func (s Stop) Spec() Spec {
 		detail, cmd = s.App.Stop[0], environment(s.Environment)+quote(s.App.Stop)
 	}
 	return Spec{
-		Verb: "stop", Object: s.App.Name, Detail: fmt.Sprintf("%s   ≤ %s", detail, s.App.StopLimit),
+		Verb: "stop", Object: s.App.Name, Detail: fmt.Sprintf("%s   ≤ %s", detail, Human(s.App.StopLimit)),
 		Command: cmd,
 		Post:    "no process of it is left",
 		Limit:   2 * s.App.StopLimit, Expect: 50 * time.Millisecond,

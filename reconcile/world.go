@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +20,9 @@ type World struct {
 	Hosts  []*Snapshot // in file order; Store and Peers are filled in for every decision
 	Down   map[string]bool
 	Store  StoreView
+	// NoLease and NoStore name nodes that cannot renew their lease and nodes that
+	// cannot read the store. Both may be nil.
+	NoLease, NoStore map[string]bool
 	boots  int
 }
 
@@ -181,7 +185,13 @@ func (w *World) look(s *Snapshot) *Snapshot {
 	out := *s
 	out.At = w.Now
 	out.Store = Read(w.Store, w.Now)
+	if w.NoStore[s.Node] {
+		out.Store = Unread[StoreView](errors.New("no majority"), w.Now)
+	}
 	out.Lease = Lease{Until: w.Now.Add(w.Config.Lease.TTL - w.Config.Lease.Margin)}
+	if w.NoLease[s.Node] {
+		out.Lease = Lease{Until: w.Now.Add(-time.Second), Err: "no majority"}
+	}
 	out.Peers = nil
 	for _, other := range w.Hosts {
 		if other.Node == s.Node {
@@ -207,11 +217,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 	view.At, view.Store, view.Peers = w.Now, Read(w.Store, w.Now), nil
 	view.Lease = Lease{Until: w.Now.Add(time.Second)}
 	st := NodeStatus{Lease: true}
-	for _, n := range w.Config.Networks {
-		if up, _ := networkUp(n.Name, w.Config, &view); up == Present {
-			st.Networks = append(st.Networks, n.Name)
-		}
-	}
+	st.Networks = NetworksUp(w.Config, &view)
 	for i := range w.Config.Groups {
 		g := &w.Config.Groups[i]
 		role := s.Memory[g.Name].Role
