@@ -9,9 +9,12 @@ import (
 
 func (b *builder) application(f *fileApplication, g *Group, what string) Application {
 	a := Application{Profile: f.Profile.or(""), Line: f.line}
+	if f.bad {
+		return a
+	}
 	b.applyProfile(f, what)
 	a.Name = b.appName(f, g, what)
-	what += ": application " + a.Name
+	what = titled(what, "application", a.Name)
 	a.Run = b.command(&f.Run, what+": run")
 	a.Start = b.command(&f.Start, what+": start")
 	a.Stop = b.command(&f.Stop, what+": stop")
@@ -75,7 +78,7 @@ func (b *builder) startAndStop(f *fileApplication, what string) {
 	if run && len(f.Daemons) > 0 {
 		b.add(ruleRunAndDaemon, f.Daemons[0].line, "take them out: the program that run starts is known", "%s: daemons are set beside run", what)
 	}
-	if start && !run && len(f.Daemons) == 0 {
+	if f.Start.ok() && !run && f.lacks("daemons", len(f.Daemons)) {
 		b.add(ruleStartNoDaemon, f.Start.line, `write daemons = [{ name = "NAME", exe = "/path/of/daemon" }]`,
 			"%s: start has no daemons, so nothing would tell whether it runs", what)
 	}
@@ -83,12 +86,15 @@ func (b *builder) startAndStop(f *fileApplication, what string) {
 
 func (b *builder) daemon(f *fileDaemon, before []Daemon, what string) Daemon {
 	d := Daemon{Name: f.Name.or(""), Exe: f.Exe.or(""), PIDFile: f.PIDFile.or(""), Match: f.Match.or("")}
+	if f.bad {
+		return d
+	}
 	if b.required(f.Name.set, f.line, what+": daemon", "name", `"NAME"`) && f.Name.ok() &&
 		b.name(d.Name, f.Name.line, what+": daemon") &&
 		slices.ContainsFunc(before, func(o Daemon) bool { return o.Name == d.Name }) {
 		b.add(ruleDaemonTwice, f.Name.line, "give each its own name", "%s: two daemons are named %s", what, d.Name)
 	}
-	what += ": daemon " + d.Name
+	what = titled(what, "daemon", d.Name)
 	if d.Exe == "" && d.PIDFile == "" && d.Match == "" && !f.Exe.bad && !f.PIDFile.bad && !f.Match.bad {
 		b.add(ruleDaemonHow, f.line, "write exe, pid_file or match", "%s: nothing says how it is recognised", what)
 	}
@@ -125,15 +131,23 @@ func (b *builder) environment(f *fileApplication, what string) []Option {
 func (b *builder) purge(f *filePurge, g *Group, what string) (Purge, bool) {
 	p := Purge{Path: f.Path.or(""), Tree: f.Tree.or(false)}
 	what += ": purge"
+	if f.bad {
+		return p, false
+	}
 	if !b.required(f.Path.set, f.line, what, "path", `"/srv/NAME/stale"`) || !f.Path.ok() {
 		return p, false
 	}
 	if !b.cleanPath(p.Path, f.Path.line, what) {
 		return p, false
 	}
-	if !slices.ContainsFunc(g.Filesystems, func(fs Filesystem) bool { return fs.Mount != "" && below(p.Path, fs.Mount) }) {
+	inside, mount := false, false
+	for _, fs := range g.Filesystems {
+		inside = inside || fs.Mount != "" && below(p.Path, fs.Mount)
+		mount = mount || p.Path == fs.Mount
+	}
+	if mount || !inside {
 		b.add(rulePurge, f.Path.line, "add the file system that holds it, or write purge = [] to delete nothing",
-			"%s %s is not below a mount of the group", what, p.Path)
+			"%s %s is not strictly below a mount of the group", what, p.Path)
 		return p, false
 	}
 	return p, true

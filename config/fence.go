@@ -14,6 +14,9 @@ var secretOptions = []string{"passwd", "password", "snmp_priv_passwd", "ssh_pass
 func (b *builder) fence(f *fileFence, what string) *Fence {
 	fence := &Fence{Agent: f.Agent.or(""), Line: f.line}
 	what += ": fence"
+	if f.bad {
+		return fence
+	}
 	if b.required(f.Agent.set, f.line, what, "agent", `"fence_ipmilan"`) && f.Agent.ok() {
 		if strings.Contains(f.Agent.v, "/") {
 			b.cleanPath(f.Agent.v, f.Agent.line, what+" agent")

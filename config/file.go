@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The structs below mirror the file, key by key. They hold what was written,
 // unchecked, with lines; the rest of the package turns them into a Config.
@@ -56,8 +59,15 @@ func stringsOf(list []element) []string {
 type table struct {
 	name string // its key, for a table in a table with free keys
 	set  bool
+	bad  bool // it is there, but is not a table: a finding says so
 	line int
+
+	badKeys []string // keys below it that should be lists or tables of tables and are not
 }
+
+// lacks reports whether a key that holds tables is really missing, rather than of
+// a wrong type.
+func (t *table) lacks(key string, n int) bool { return n == 0 && !slices.Contains(t.badKeys, key) }
 
 func (t *table) head() *table { return t }
 

@@ -15,8 +15,8 @@ import (
 // 10 for ten nanoseconds, and keeps no lines.
 type filler struct{ *report }
 
-// fill places data into a struct, one of the vals, or a slice of structs. The
-// path is the key as a person would write it.
+// fill places data into a struct or one of the vals. The path is the key as a
+// person would write it.
 func (f *filler) fill(to reflect.Value, data any, at *place, path string) {
 	switch to := to.Addr().Interface().(type) {
 	case *val[string]:
@@ -125,14 +125,11 @@ func (f *filler) pairs(data any, at *place, path string, lenient bool) (out []pa
 	return out, bad
 }
 
-// structure fills a table or an array of tables.
+// structure fills a table.
 func (f *filler) structure(to reflect.Value, data any, at *place, path string) {
-	if to.Kind() == reflect.Slice {
-		f.tables(to, data, at, path)
-		return
-	}
-	*to.Addr().Interface().(tabler).head() = table{set: true, line: at.line}
+	t := to.Addr().Interface().(tabler).head()
 	m, ok := data.(map[string]any)
+	*t = table{set: true, bad: !ok, line: at.line}
 	if !ok {
 		f.mistyped(data, at, path, "a table")
 		return
@@ -146,16 +143,24 @@ func (f *filler) structure(to reflect.Value, data any, at *place, path string) {
 			f.add(ruleUnknownKey, where.line, didYouMean(keys, name), "unknown key %s", full)
 			continue
 		}
-		if keys[i].named {
-			f.named(to.Field(keys[i].field), m[name], where, full)
-			continue
+		ok := true
+		switch field := to.Field(keys[i].field); {
+		case keys[i].named:
+			ok = f.named(field, m[name], where, full)
+		case field.Kind() == reflect.Slice:
+			ok = f.tables(field, m[name], where, full)
+		default:
+			f.fill(field, m[name], where, full)
 		}
-		f.fill(to.Field(keys[i].field), m[name], where, full)
+		if !ok {
+			t.badKeys = append(t.badKeys, name)
+		}
 	}
 }
 
-// tables fills a slice from an array of tables, written with [[ ]] or inline.
-func (f *filler) tables(to reflect.Value, data any, at *place, path string) {
+// tables fills a slice from an array of tables, written with [[ ]] or inline. It
+// is false if data is something else.
+func (f *filler) tables(to reflect.Value, data any, at *place, path string) bool {
 	var list []any
 	switch data := data.(type) {
 	case []map[string]any:
@@ -166,19 +171,22 @@ func (f *filler) tables(to reflect.Value, data any, at *place, path string) {
 		list = data
 	default:
 		f.mistyped(data, at, path, "a list of tables")
+		return false
 	}
 	to.Set(reflect.MakeSlice(to.Type(), len(list), len(list)))
 	for i, e := range list {
 		f.structure(to.Index(i), e, at.item(i), path+"["+strconv.Itoa(i)+"]")
 	}
+	return true
 }
 
-// named fills a slice from a table of tables, in the order of the file.
-func (f *filler) named(to reflect.Value, data any, at *place, path string) {
+// named fills a slice from a table of tables, in the order of the file. It is
+// false if data is something else.
+func (f *filler) named(to reflect.Value, data any, at *place, path string) bool {
 	m, ok := data.(map[string]any)
 	if !ok {
 		f.mistyped(data, at, path, "a table of tables, ["+path+".NAME]")
-		return
+		return false
 	}
 	names := ordered(m, at)
 	to.Set(reflect.MakeSlice(to.Type(), len(names), len(names)))
@@ -186,6 +194,7 @@ func (f *filler) named(to reflect.Value, data any, at *place, path string) {
 		f.structure(to.Index(i), m[name], at.key(name), join(path, name))
 		to.Index(i).Addr().Interface().(tabler).head().name = name
 	}
+	return true
 }
 
 // ordered returns the keys of a table in the order of the file.

@@ -26,7 +26,7 @@ func (b *builder) groups() {
 			seen.addresses[m.Prefix.Addr()] = machine(m.Machine)
 		}
 	}
-	if len(b.file.Group) == 0 {
+	if b.file.lacks("group", len(b.file.Group)) {
 		b.add(ruleNoGroup, b.file.line, "write [group.NAME]", "the file has no group")
 	}
 	for i := range b.file.Group {
@@ -45,6 +45,9 @@ func machine(name string) string {
 func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	g := Group{Name: f.name, Line: f.line}
 	what := "group " + f.name
+	if f.bad {
+		return g
+	}
 	b.name(f.name, f.line, "group")
 	g.Policy = word(b, &f.Policy, Cascading, what+": policy", Cascading, Rotating)
 	b.groupNodes(f, &g, what)
@@ -66,7 +69,7 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	for i := range f.Application {
 		g.Applications = append(g.Applications, b.application(&f.Application[i], &g, what))
 	}
-	if len(f.Address)+len(f.Filesystem)+len(f.Application) == 0 {
+	if f.lacks("address", len(f.Address)) && f.lacks("filesystem", len(f.Filesystem)) && f.lacks("application", len(f.Application)) {
 		b.add(ruleEmptyGroup, f.line, "add an address, a filesystem or an application", "%s holds nothing", what)
 	}
 	return g
@@ -149,13 +152,16 @@ func (b *builder) hostname(f *fileGroup, policy Policy, what string) string {
 
 func (b *builder) serviceAddress(f *fileAddress, g *Group, seen *claimed, what string) (ServiceAddress, bool) {
 	a := ServiceAddress{Label: f.Label.or(""), Line: f.line}
+	if f.bad {
+		return a, false
+	}
 	if b.required(f.Label.set, f.line, what+": address", "label", `"NAME"`) && f.Label.ok() {
 		b.label(f, seen, what)
 	}
-	if !b.required(f.Prefix.set, f.line, what+": address "+a.Label, "prefix", `"192.0.2.50/24"`) || !f.Prefix.ok() {
+	if !b.required(f.Prefix.set, f.line, titled(what, "address", a.Label), "prefix", `"192.0.2.50/24"`) || !f.Prefix.ok() {
 		return a, false
 	}
-	what += ": address " + a.Label
+	what = titled(what, "address", a.Label)
 	prefix, ok := b.prefix(f.Prefix.v, f.Prefix.line, what)
 	if !ok {
 		return a, false
@@ -212,10 +218,21 @@ func (b *builder) serviceNetwork(f *fileAddress, a *ServiceAddress, g *Group, wh
 		return false
 	}
 	for _, n := range g.Nodes {
-		if !net.has(n) {
+		if !net.has(n) && !b.claimsToBeOn(n, net.Name) {
 			b.add(ruleNodeOffNetwork, line, "give node "+n+" an address there, or take it out of the group's nodes",
 				"%s: node %s is not on network %s", what, n, net.Name)
 		}
 	}
 	return true
+}
+
+// claimsToBeOn reports whether the file gives a node an address on a network. If
+// the node is not on it all the same, a finding has said why.
+func (b *builder) claimsToBeOn(node, network string) bool {
+	for i := range b.file.Node {
+		if n := &b.file.Node[i]; n.name == node {
+			return n.Addresses.bad || slices.ContainsFunc(n.Addresses.v, func(p pair) bool { return p.key == network })
+		}
+	}
+	return false
 }

@@ -48,7 +48,8 @@ func learn(all map[reflect.Type][]fileKey, t reflect.Type) {
 
 // didYouMean is the way out for an unknown key.
 func didYouMean(keys []fileKey, name string) string {
-	best, least := "", 3
+	var best []string
+	least := 2 // a slip of two letters is still a slip
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.name
@@ -56,11 +57,13 @@ func didYouMean(keys []fileKey, name string) string {
 			return "write " + k.name + ": keys are in lower case"
 		}
 		if d := distance(k.name, name); d < least {
-			best, least = k.name, d
+			best, least = []string{k.name}, d
+		} else if d == least {
+			best = append(best, k.name)
 		}
 	}
-	if best != "" {
-		return "did you mean " + best + "?"
+	if len(best) > 0 {
+		return "did you mean " + strings.Join(best, " or ") + "?"
 	}
 	return "known here: " + strings.Join(names, ", ")
 }

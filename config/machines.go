@@ -17,10 +17,10 @@ func (b *builder) machines() {
 	for i := range nodes {
 		b.node(&nodes[i])
 	}
-	switch len(nodes) {
-	case 0:
+	switch {
+	case b.file.lacks("node", len(nodes)):
 		b.add(ruleNoNode, b.file.line, `write [node.alpha] with addresses = { public = "192.0.2.1/24" }`, "the file has no node")
-	case 1:
+	case len(nodes) == 1:
 		b.add(ruleOneNode, nodes[0].line, "add the machine that shall take over", "node %s is the only node", nodes[0].name)
 	}
 	b.networks()
@@ -34,6 +34,10 @@ func (b *builder) machines() {
 
 func (b *builder) node(f *fileNode) {
 	n := Node{Name: f.name, Line: f.line}
+	if f.bad {
+		b.config.Nodes = append(b.config.Nodes, n)
+		return
+	}
 	if b.name(f.name, f.line, "node") && f.name == witnessName {
 		b.add(ruleName, f.line, "name it otherwise", "node %s has the name of the witness", f.name)
 	}
@@ -183,6 +187,9 @@ func (b *builder) witness() {
 			b.add(ruleWitness, b.file.Node[1].line, `write [witness] with the address of a third machine, and run "understudy witness" there`,
 				"two nodes and no witness: neither has a majority when the other is gone")
 		}
+		return
+	}
+	if f.bad {
 		return
 	}
 	if f.Address.set == f.Addresses.set {

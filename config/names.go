@@ -26,6 +26,14 @@ func (b *builder) name(name string, line int, what string) bool {
 	return false
 }
 
+// titled is "group db: daemon x", or without x where it has no name.
+func titled(what, kind, name string) string {
+	if name == "" {
+		return what + ": " + kind
+	}
+	return what + ": " + kind + " " + name
+}
+
 // cleanPath checks a path of the file.
 func (b *builder) cleanPath(p string, line int, what string) bool {
 	switch {

@@ -26,10 +26,13 @@ var notVolumeGroups = []string{"block", "bsg", "bus", "char", "cpu", "disk", "dm
 
 func (b *builder) filesystem(f *fileFilesystem, g *Group, seen *claimed, what string) Filesystem {
 	fs := Filesystem{Mount: f.Mount.or(""), Device: f.Device.or(""), Type: f.Type.or(""), Line: f.line}
+	if f.bad {
+		return fs
+	}
 	if b.required(f.Mount.set, f.line, what+": filesystem", "mount", `"/srv/NAME"`) && f.Mount.ok() {
 		b.mountPoint(f, g, seen, what)
 	}
-	what += ": filesystem " + fs.Mount
+	what = titled(what, "filesystem", fs.Mount)
 	if b.required(f.Type.set, f.line, what, "type", `"ext4"`) && f.Type.ok() && !wordSyntax.MatchString(fs.Type) {
 		b.add(ruleMountOption, f.Type.line, `write "ext4", "xfs" or another that the kernel knows`, "%s: type %s is not a word", what, quote(fs.Type))
 	}

@@ -1,0 +1,143 @@
+package config_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"understudy/config"
+)
+
+// With -update the golden findings are rewritten. Read the difference before you
+// commit it: every line of it is what a person will see.
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestFindings checks files against the exact findings, each with the line of the
+// file it points at. A case NAME has two sections: NAME.toml, a whole file, or
+// NAME.edit, a change to testdata/base.toml; and NAME.findings.
+func TestFindings(t *testing.T) {
+	base := read(t, filepath.Join("testdata", "base.toml"))
+	archives, err := filepath.Glob(filepath.Join("testdata", "*.txtar"))
+	if err != nil || len(archives) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	broken := make(map[string]bool)
+	for _, name := range archives {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			comment, files := parseArchive(read(t, name))
+			var out []section
+			want := make(map[string]string)
+			for _, f := range files {
+				if c, ok := strings.CutSuffix(f.name, ".findings"); ok {
+					want[c] = f.data
+				}
+			}
+			for _, f := range files {
+				kase, isFile := strings.CutSuffix(f.name, ".toml")
+				data := f.data
+				if !isFile {
+					var isEdit bool
+					if kase, isEdit = strings.CutSuffix(f.name, ".edit"); !isEdit {
+						continue
+					}
+					data = edit(t, base, data)
+				}
+				got := findings(t, data, broken)
+				if got != want[kase] && !*update {
+					t.Errorf("%s:\n got:\n%s\nwant:\n%s", kase, got, want[kase])
+				}
+				out = append(out, f, section{kase + ".findings", got})
+			}
+			if *update {
+				if err := os.WriteFile(name, []byte(formatArchive(comment, out)), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	if *update {
+		return
+	}
+	for _, r := range config.Rules() {
+		if !broken[r.ID] {
+			t.Errorf("no case breaks rule %s: %s", r.ID, r.Sentence)
+		}
+	}
+}
+
+// findings prints what Check says, and holds Check and Parse to their contract.
+func findings(t *testing.T, data string, broken map[string]bool) string {
+	t.Helper()
+	c, list := config.Check("understudy.toml", []byte(data))
+	lines := strings.Split(data, "\n")
+	var out strings.Builder
+	refused := false
+	for _, f := range list {
+		broken[f.Rule] = true
+		refused = refused || f.Severity == config.Error
+		fmt.Fprintf(&out, "%s: %s\n\t%s\n", f.Severity, f, strings.TrimSpace(lines[f.Line-1]))
+	}
+	if refused != (c == nil) {
+		t.Errorf("an error was found: %v, but Check gave a Config: %v", refused, c != nil)
+	}
+	c, err := config.Parse("understudy.toml", []byte(data))
+	if refused != (err != nil) || refused == (c != nil) {
+		t.Errorf("an error was found: %v, but Parse returned %v, %v", refused, c, err)
+	}
+	var fs config.Findings
+	if err != nil && !errors.As(err, &fs) {
+		t.Errorf("Parse returned a %T", err)
+	}
+	for _, f := range fs {
+		if f.Severity != config.Error {
+			t.Errorf("Parse failed with a warning: %s", f)
+		}
+	}
+	return out.String()
+}
+
+// edit applies blocks of "- old" and "+ new" lines to a file. A block without old
+// lines is added at the end.
+func edit(t *testing.T, base, change string) string {
+	t.Helper()
+	var from, to string
+	apply := func() {
+		switch {
+		case from == "":
+			base += to
+		case strings.Count("\n"+base, "\n"+from) != 1:
+			t.Fatalf("not exactly once in base.toml:\n%s", from)
+		default:
+			base = strings.Replace("\n"+base, "\n"+from, "\n"+to, 1)[1:]
+		}
+		from, to = "", ""
+	}
+	for line := range strings.Lines(change) {
+		switch {
+		case strings.HasPrefix(line, "-"):
+			if to != "" {
+				apply()
+			}
+			from += strings.TrimPrefix(line[1:], " ")
+		case strings.HasPrefix(line, "+"):
+			to += strings.TrimPrefix(line[1:], " ")
+		default:
+			t.Fatalf("an edit has lines with - and + only, not %q", line)
+		}
+	}
+	apply()
+	return base
+}
+
+func read(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
