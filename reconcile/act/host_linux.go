@@ -1,0 +1,90 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"understudy/config"
+	"understudy/reconcile"
+)
+
+// Host carries out steps on this host. Steps may be asked for from one goroutine
+// at a time; the other methods may be called from any.
+type Host struct {
+	opts    Options
+	log     *slog.Logger
+	flights flights
+
+	mu     sync.Mutex // guards all following fields
+	config *config.Config
+	bursts map[string]context.CancelFunc // by address: announcements under way
+	closed bool
+
+	working sync.WaitGroup // bursts
+}
+
+// New returns a Host. It does nothing yet and starts nothing.
+func New(opts Options) *Host {
+	h := &Host{opts: opts, log: opts.Log, config: opts.Config, bursts: make(map[string]context.CancelFunc)}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	return h
+}
+
+// SetConfig replaces the configuration, for a file that was read again.
+func (h *Host) SetConfig(c *config.Config) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.config = c
+}
+
+// Do carries out one step and returns when it is done and proved, when it has
+// failed, or soon after ctx has ended. TakeClaim and SignOff belong to package
+// lease. The caller bounds ctx by the step's limit; without a deadline the step's
+// own limit is used.
+func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
+	if _, ok := ctx.Deadline(); !ok {
+		if sp := s.Spec(); sp.Limit > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, sp.Limit)
+			defer cancel()
+		}
+	}
+	if ctx.Err() != nil {
+		return stopped(ctx, s.Spec().Verb+" "+s.Spec().Object)
+	}
+	switch s := s.(type) {
+	case reconcile.TakeClaim, reconcile.SignOff:
+		return fmt.Errorf("cannot carry out step %s: the store's steps are carried out by package lease", s.Spec().Verb)
+	case reconcile.Activate:
+		return h.activate(ctx, s)
+	case reconcile.MountFS:
+		return h.mountFS(ctx, s)
+	case reconcile.SetHostname:
+		return h.setHostname(s)
+	case reconcile.RestoreHostname:
+		return h.restoreHostname(s)
+	case reconcile.PurgeFiles:
+		return h.purge(ctx, s)
+	case reconcile.Unmount:
+		return h.unmount(ctx, s)
+	case reconcile.Deactivate:
+		return h.deactivate(ctx, s)
+	}
+	return fmt.Errorf("cannot carry out step %T: it is not known here", s)
+}
+
+// Close ends what runs in the background and waits for it. Started applications
+// go on.
+func (h *Host) Close() {
+	h.mu.Lock()
+	h.closed = true
+	for _, cancel := range h.bursts {
+		cancel()
+	}
+	h.mu.Unlock()
+	h.working.Wait()
+}
