@@ -119,7 +119,7 @@ func openMount(mount, path string) (int, error) {
 func openBeneath(dir int, rel string, flags int) (int, error) {
 	for range 16 {
 		fd, err := unix.Openat2(dir, rel, &unix.OpenHow{
-			Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+			Flags:   uint64(flags | unix.O_CLOEXEC),
 			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS,
 		})
 		switch {

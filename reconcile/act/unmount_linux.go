@@ -98,6 +98,9 @@ func (h *Host) unmountOne(ctx context.Context, m *mountinfo.Info) error {
 			return err
 		}
 		if time.Until(until) < wait || !pause(ctx, wait) {
+			if ctx.Err() != nil {
+				return fmt.Errorf("cannot unmount %s: busy (%s%s): %w", point, nameHolders(holders), reasons(herr), context.Cause(ctx))
+			}
 			if len(ps) == 0 {
 				return fmt.Errorf("cannot unmount %s: busy%s", point, reasons(herr))
 			}
