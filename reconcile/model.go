@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -100,7 +101,9 @@ func stopped(a config.Application) []DaemonState {
 	return out
 }
 
-// lose takes one resource away from a host of the model.
+// Lose takes one resource away from a host of the model, behind its back.
+func Lose(s *Snapshot, g *config.Group, e WhatIf) { lose(s, g, e) }
+
 func lose(s *Snapshot, g *config.Group, e WhatIf) {
 	switch e.Kind {
 	case AddressLost:
@@ -126,4 +129,31 @@ func lose(s *Snapshot, g *config.Group, e WhatIf) {
 			s.setApp(st)
 		}
 	}
+}
+
+// Host is a node's own part of the model, nil if there is no such node. Changing
+// it is something happening behind understudy's back.
+func (w *World) Host(node string) *Snapshot {
+	for _, s := range w.Hosts {
+		if s.Node == node {
+			return s
+		}
+	}
+	return nil
+}
+
+// View is what a node sees of the world at this moment. Later changes of the
+// world do not reach it.
+func (w *World) View(node string) *Snapshot {
+	s := w.look(w.Host(node))
+	st := &s.Store.Value
+	st.Claims, st.Live, st.Fenced = maps.Clone(st.Claims), maps.Clone(st.Live), maps.Clone(st.Fenced)
+	st.Confirms, st.Requests = maps.Clone(st.Confirms), maps.Clone(st.Requests)
+	s.Memory = maps.Clone(s.Memory)
+	return s
+}
+
+// Carry carries out a step of a node's plan for a group on the model.
+func (w *World) Carry(node, group string, step Step) {
+	w.apply(w.Host(node), w.Config.Group(group), step)
 }

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"understudy/reconcile"
+	"understudy/reconcile/journal"
+)
+
+// Status is what one node says of itself and of what it knows of the others.
+type Status struct {
+	Cluster    string        `json:"cluster"`
+	Node       string        `json:"node"`
+	Version    string        `json:"version"`
+	BootID     string        `json:"boot_id"`
+	At         time.Time     `json:"at"`
+	ConfigHash string        `json:"config_hash"`
+	ConfigNote string        `json:"config_note,omitempty"` // the file on disk is another one, or is refused
+	Stopping   string        `json:"stopping,omitempty"`
+	Lease      LeaseStatus   `json:"lease"`
+	Store      StoreStatus   `json:"store"`
+	Groups     []GroupStatus `json:"groups"`
+	Peers      []PeerStatus  `json:"peers"`
+	Journal    JournalStatus `json:"journal"`
+}
+
+// LeaseStatus is this node's lease.
+type LeaseStatus struct {
+	Valid  bool   `json:"valid"`
+	LeftMS int64  `json:"left_ms"`
+	Error  string `json:"error,omitempty"`
+}
+
+// StoreStatus is how the store can be reached from here.
+type StoreStatus struct {
+	Readable bool   `json:"readable"`
+	Error    string `json:"error,omitempty"`
+	Leader   string `json:"leader,omitempty"` // embedded store: the raft leader
+}
+
+// JournalStatus tells whether the record is being kept.
+type JournalStatus struct {
+	Error   string `json:"error,omitempty"`
+	Held    int    `json:"held,omitempty"`    // records kept in memory until the disk takes them
+	Dropped int    `json:"dropped,omitempty"` // records lost because memory was full too
+}
+
+// GroupStatus is one group as this node has it.
+type GroupStatus struct {
+	Group     string        `json:"group"`
+	Policy    string        `json:"policy"`
+	Role      string        `json:"role"`
+	Phase     string        `json:"phase"`
+	Event     string        `json:"event"`
+	Because   string        `json:"because"` // what in the snapshot made the event
+	Reason    string        `json:"reason,omitempty"`
+	Ready     bool          `json:"ready"`
+	Claim     ClaimStatus   `json:"claim"`
+	Request   string        `json:"request,omitempty"` // an operator's move that is under way
+	Failed    string        `json:"failed,omitempty"`  // why this node does not take it again by itself
+	Error     string        `json:"error,omitempty"`   // the last plan's failure
+	Resources []Resource    `json:"resources"`
+	Flight    *FlightStatus `json:"plan,omitempty"`
+	Waits     []string      `json:"waits,omitempty"`
+	Blocked   []string      `json:"blocked,omitempty"`
+	Hostname  string        `json:"saved_hostname,omitempty"`
+}
+
+// ClaimStatus is the claim of a group as the store has it.
+type ClaimStatus struct {
+	Holder   string    `json:"holder,omitempty"`
+	BootID   string    `json:"boot_id,omitempty"`
+	Epoch    uint64    `json:"epoch"`
+	Released bool      `json:"released,omitempty"`
+	Evidence string    `json:"evidence,omitempty"`
+	Detail   string    `json:"evidence_detail,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Pinned   string    `json:"pinned,omitempty"`
+	At       time.Time `json:"at,omitzero"`
+}
+
+// Resource is one resource of a group on this node.
+type Resource struct {
+	Kind   string `json:"kind"`
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// FlightStatus is how far the plan that runs now has got.
+type FlightStatus struct {
+	Fingerprint string    `json:"fingerprint"`
+	Goal        string    `json:"goal"`
+	N           int       `json:"n"`
+	Of          int       `json:"of"`
+	Step        string    `json:"step"`
+	Since       time.Time `json:"since"`
+}
+
+// PeerStatus is another machine.
+type PeerStatus struct {
+	Name     string                  `json:"name"`
+	State    string                  `json:"state"`
+	BootID   string                  `json:"boot_id,omitempty"`
+	Lease    bool                    `json:"lease"`
+	Config   string                  `json:"config_hash,omitempty"`
+	Stopping bool                    `json:"stopping,omitempty"`
+	Links    []LinkStatus            `json:"links"`
+	Groups   []reconcile.GroupStatus `json:"groups,omitempty"`
+}
+
+// LinkStatus is what is heard of a peer on one network.
+type LinkStatus struct {
+	Network string `json:"network"`
+	Heard   bool   `json:"heard"`
+	AgeMS   int64  `json:"age_ms"` // since the last packet; -1: never
+	Hears   bool   `json:"hears_us"`
+}
+
+// PlanReply is the answer to a plan: every plan, in order, and why there may be
+// none.
+type PlanReply struct {
+	Basis   string            `json:"basis"` // what the plans start from
+	Plans   []json.RawMessage `json:"plans"` // as reconcile.Plan writes itself
+	Text    string            `json:"text"`  // the same for a person
+	Steps   int               `json:"steps"` // of all plans
+	Blocked int               `json:"blocked"`
+}
+
+// MoveRequest asks for a group on a node.
+type MoveRequest struct {
+	Group  string `json:"group"`
+	To     string `json:"to"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// ConfirmRequest is an operator's word that a node is down.
+type ConfirmRequest struct {
+	Node   string `json:"node"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
+// ApplyRequest asks for one pass by hand.
+type ApplyRequest struct {
+	Group  string `json:"group,omitempty"`  // "": every group
+	Expect string `json:"expect,omitempty"` // fingerprint that the plan must have
+}
+
+// Filter narrows the history.
+type Filter struct {
+	Group string    `json:"group,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Last  int       `json:"last,omitempty"` // zero: all
+}
+
+// Refusal is an error that carries an exit code of the contract.
+type Refusal struct {
+	Code int    `json:"code"` // 1 failed, 2 usage, 3 plan not empty, 4 blocked
+	Text string `json:"error"`
+}
+
+// Error is the text.
+func (r *Refusal) Error() string { return r.Text }
+
+// Service is what the resident service answers.
+type Service interface {
+	Status() (Status, error)
+	Plan(group string, whatif []string) (PlanReply, error)
+	Apply(ctx context.Context, r ApplyRequest) error
+	Move(ctx context.Context, r MoveRequest) error
+	Confirm(ctx context.Context, r ConfirmRequest) error
+	Clear(ctx context.Context, group string) error
+	History(f Filter) ([]journal.Record, error)
+}

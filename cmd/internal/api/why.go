@@ -1,0 +1,70 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Why is the answer to "why is it there?" in one sentence, and, where the group
+// is not served or something waits, a second one that says what for.
+func Why(s Status, group string) (string, error) {
+	for _, g := range s.Groups {
+		if g.Group == group {
+			return strings.Join(why(s, g), "\n"), nil
+		}
+	}
+	return "", fmt.Errorf("cannot say anything about group %q: this node is not one of its nodes", group)
+}
+
+func why(s Status, g GroupStatus) []string {
+	c := g.Claim
+	var out []string
+	switch {
+	case !s.Store.Readable:
+		out = append(out, fmt.Sprintf("%s cannot say where %s is: the store could not be read: %s.", s.Node, g.Group, s.Store.Error))
+	case c.Epoch == 0:
+		out = append(out, fmt.Sprintf("%s is nowhere: it was never claimed.", g.Group))
+	case c.Released:
+		out = append(out, fmt.Sprintf("%s is nowhere: %s let it go and signed off epoch %d.", g.Group, c.Holder, c.Epoch))
+	default:
+		out = append(out, fmt.Sprintf("%s is on %s since %s, epoch %d, because %s.", g.Group, c.Holder, c.At.Local().Format(time.DateTime), c.Epoch, strings.TrimSuffix(c.Reason, ".")))
+		if c.Detail != "" && c.Detail != c.Reason {
+			out = append(out, fmt.Sprintf("Evidence: %s (%s).", c.Evidence, c.Detail))
+		}
+	}
+	if c.Pinned != "" {
+		out = append(out, fmt.Sprintf("It stays there until it is moved or fails: put there %s.", c.Pinned))
+	}
+	if g.Flight != nil {
+		out = append(out, fmt.Sprintf("%s is at step %d of %d: %s (plan %s).", s.Node, g.Flight.N, g.Flight.Of, g.Flight.Step, g.Flight.Fingerprint))
+	}
+	if c.Holder != s.Node || c.Released {
+		for _, b := range g.Blocked {
+			out = append(out, fmt.Sprintf("%s cannot: %s.", s.Node, b))
+		}
+		for _, w := range g.Waits {
+			out = append(out, fmt.Sprintf("%s does not take it: %s.", s.Node, w))
+		}
+	} else if g.Phase != "serving" && g.Flight == nil {
+		out = append(out, fmt.Sprintf("%s is %s: %s.", s.Node, g.Phase, firstOf(g.Blocked, g.Waits, g.Because)))
+	}
+	for _, p := range s.Peers {
+		for _, pg := range p.Groups {
+			if pg.Group == g.Group && pg.Reason != "" && p.State == "heard" {
+				out = append(out, fmt.Sprintf("%s is %s, %s: %s.", p.Name, pg.Role, pg.Phase, strings.TrimSuffix(pg.Reason, ".")))
+			}
+		}
+	}
+	return out
+}
+
+func firstOf(blocked, waits []string, otherwise string) string {
+	if len(blocked) > 0 {
+		return blocked[0]
+	}
+	if len(waits) > 0 {
+		return waits[0]
+	}
+	return otherwise
+}

@@ -1,0 +1,227 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+	"understudy/reconcile"
+	"understudy/reconcile/journal"
+)
+
+// flight is one plan being carried out.
+type flight struct {
+	plan   reconcile.Plan
+	cancel context.CancelCauseFunc
+	since  time.Time
+	step   atomic.Int64 // the step that runs now, from 1
+	ended  chan struct{}
+}
+
+// outcome is how a flight ended.
+type outcome struct {
+	group   string
+	flight  *flight
+	err     error
+	verb    string // of the step that failed
+	claimed bool   // the failure came after the claim was ours
+	at      time.Time
+}
+
+// backoffs between attempts of a plan that failed.
+const (
+	firstBackoff = 500 * time.Millisecond
+	lastBackoff  = 30 * time.Second
+)
+
+// steer brings plan and flight together: cancel what is no longer wanted, begin
+// what is wanted if nothing is in flight.
+func (l *Loop) steer(ctx context.Context, g *config.Group, s *reconcile.Snapshot, d reconcile.Decision) {
+	if f := l.flights[g.Name]; f != nil {
+		switch {
+		case d.Transition.Event == fsm.LeaseLost && f.plan.Goal == reconcile.Hold:
+			f.cancel(ErrLeaseLost)
+		case d.Goal != f.plan.Goal && d.Goal != reconcile.Leave:
+			f.cancel(ErrGoalChanged)
+		}
+		return
+	}
+	m := l.memory[g.Name]
+	if d.Plan.Empty() || len(d.Plan.Blocked) > 0 || s.At.Before(m.Retry) {
+		return
+	}
+	if d.Goal == reconcile.Hold && !l.mayRestart(g, s, d) {
+		l.Kick() // the budget is spent: the next pass yields
+		return
+	}
+	l.begin(ctx, d.Plan, ownsAlready(s, g.Name))
+}
+
+// ownsAlready reports whether the claim is this boot's at the plan's beginning.
+func ownsAlready(s *reconcile.Snapshot, group string) bool {
+	c := s.Store.Value.Claims[group]
+	return s.Store.OK() && c.Holder == s.Node && c.BootID == s.BootID && !c.Released && c.Epoch > 0
+}
+
+// mayRestart counts a start in place against the group's budget. An acquisition
+// is not a restart.
+func (l *Loop) mayRestart(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision) bool {
+	m := l.memory[g.Name]
+	claim := s.Store.Value.Claims[g.Name]
+	if m.Whole != claim.Epoch || !ownsAlready(s, g.Name) || !starts(d.Plan) {
+		return true
+	}
+	kept := m.Restarts[:0:0]
+	for _, at := range m.Restarts {
+		if s.At.Sub(at) < g.RestartWindow {
+			kept = append(kept, at)
+		}
+	}
+	if len(kept) >= g.Restarts {
+		m.Failed = fmt.Sprintf("restarted %d times within %s and broken again: %s", len(kept), g.RestartWindow, d.Because)
+		l.memory[g.Name] = m
+		l.persist()
+		l.note(g.Name, m.Failed, d)
+		return false
+	}
+	m.Restarts = append(kept, s.At)
+	l.memory[g.Name] = m
+	l.persist()
+	return true
+}
+
+func starts(p reconcile.Plan) bool {
+	for _, s := range p.Steps {
+		if _, ok := s.Step.(reconcile.Start); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Loop) begin(ctx context.Context, p reconcile.Plan, claimed bool) {
+	fctx, cancel := context.WithCancelCause(ctx)
+	f := &flight{plan: p, cancel: cancel, since: time.Now(), ended: make(chan struct{})}
+	l.flights[p.Group] = f
+	l.opt.Log.Info("plan began", "group", p.Group, "plan", p.Fingerprint(), "steps", len(p.Steps), "goal", p.Goal.String(), "reason", p.Why)
+	l.append(journal.Record{Kind: journal.Decided, Group: p.Group, Plan: p.Fingerprint(), Why: p.Why, Of: len(p.Steps), Step: p.Goal.String()})
+	go func() {
+		defer close(f.ended)
+		o := l.fly(fctx, f, claimed)
+		cancel(nil)
+		select {
+		case l.done <- o:
+		case <-ctx.Done(): // Run is leaving; land waits for ended
+		}
+	}()
+}
+
+// fly carries out the steps of one plan, in order, each complete before the next.
+func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
+	o := outcome{group: f.plan.Group, flight: f, claimed: claimed}
+	for i, p := range f.plan.Steps {
+		f.step.Store(int64(i + 1))
+		sp := p.Step.Spec()
+		began := time.Now()
+		err := l.step(ctx, p.Step, sp)
+		rec := journal.Record{
+			Kind: journal.Done, Group: f.plan.Group, Plan: f.plan.Fingerprint(), Step: sp.Verb + " " + sp.Object,
+			N: p.N, Of: len(f.plan.Steps), Took: time.Since(began),
+		}
+		if err != nil {
+			rec.Kind, rec.Err = journal.Failed, err.Error()
+			l.append(rec)
+			l.opt.Log.Warn("step failed", "group", f.plan.Group, "plan", f.plan.Fingerprint(), "step", rec.Step, "step_n", p.N, "step_of", rec.Of, "took", rec.Took, "err", err)
+			o.err, o.verb = fmt.Errorf("%s %s: %w", sp.Verb, sp.Object, err), sp.Verb
+			return o
+		}
+		l.append(rec)
+		l.opt.Log.Info("step done", "group", f.plan.Group, "plan", f.plan.Fingerprint(), "step", rec.Step, "step_n", p.N, "step_of", rec.Of, "took", rec.Took)
+		if _, ok := p.Step.(reconcile.TakeClaim); ok {
+			o.claimed = true
+		}
+	}
+	return o
+}
+
+// step is the gate before every step: not cancelled, and on shared storage with
+// a lease that outlives what the step needs, read at this moment.
+func (l *Loop) step(ctx context.Context, s reconcile.Step, sp reconcile.Spec) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if sp.Storage {
+		if left := l.opt.Lease.Lease().Left(time.Now()); left < sp.Needs {
+			return fmt.Errorf("%w: %s left, the step needs %s", ErrLeaseLost, left.Round(time.Millisecond), sp.Needs)
+		}
+	}
+	sctx, cancel := context.WithTimeoutCause(ctx, sp.Limit, fmt.Errorf("it took longer than %s", sp.Limit))
+	defer cancel()
+	err := l.opt.Actor.Do(sctx, s)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	}
+	return err
+}
+
+// finished takes the outcome of a flight into what is remembered.
+func (l *Loop) finished(o outcome) {
+	if l.flights[o.group] == o.flight {
+		delete(l.flights, o.group)
+	}
+	m := l.memory[o.group]
+	cancelled := errors.Is(o.err, ErrLeaseLost) || errors.Is(o.err, ErrGoalChanged) || errors.Is(o.err, ErrStopping)
+	switch {
+	case o.err == nil:
+		l.opt.Log.Info("plan done", "group", o.group, "plan", o.flight.plan.Fingerprint(), "took", time.Since(o.flight.since))
+		m.Error, m.ErrorVerb, m.Retry = "", "", time.Time{}
+		l.backoff[o.group] = 0
+	case cancelled:
+		l.opt.Log.Warn("plan cancelled", "group", o.group, "plan", o.flight.plan.Fingerprint(), "reason", o.err.Error())
+	default:
+		b := min(max(2*l.backoff[o.group], firstBackoff), lastBackoff)
+		l.backoff[o.group] = b
+		m.Error, m.ErrorVerb, m.Retry = o.err.Error(), o.verb, time.Now().Add(b)
+		if o.claimed && o.flight.plan.Goal == reconcile.Hold {
+			// Half acquired is not a state to stay in: the next pass yields,
+			// undoes in reverse, and signs off, so that another node may try.
+			m.Failed, m.Retry = "cannot take it up here: "+o.err.Error(), time.Time{}
+		}
+	}
+	l.memory[o.group] = m
+	l.persist()
+}
+
+// land cancels what is in flight and waits for it.
+func (l *Loop) land() {
+	for _, f := range l.flights {
+		f.cancel(ErrStopping)
+	}
+	for _, f := range l.flights {
+	wait:
+		for {
+			select {
+			case <-f.ended:
+				break wait
+			case <-l.done: // another flight's outcome; nobody needs it any more
+			}
+		}
+	}
+}
+
+// idle reports whether nothing of any group is held or in flight.
+func (l *Loop) idle() bool {
+	if len(l.flights) > 0 {
+		return false
+	}
+	for _, d := range l.last {
+		if d.Transition.To.Holds() || !d.Plan.Empty() || !d.Facts.Clean {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,293 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+	"understudy/reconcile"
+	"understudy/reconcile/journal"
+)
+
+// Observer sees this host and its peers. Look reads everything anew and fills
+// in all of the snapshot but Lease, Store, Memory and Stopping.
+type Observer interface {
+	Look(ctx context.Context) reconcile.Snapshot
+	Changes() <-chan struct{}
+}
+
+// Actor carries out a step and returns when its postcondition was verified.
+type Actor interface {
+	Do(ctx context.Context, s reconcile.Step) error
+	// SavedHostname is the host name that is to be put back, "" if none is.
+	SavedHostname() string
+}
+
+// Lease is the keeper of this node's lease.
+type Lease interface {
+	Lease() reconcile.Lease
+	View() reconcile.Seen[reconcile.StoreView]
+	Changes() <-chan struct{}
+}
+
+// Journal keeps the record.
+type Journal interface {
+	Append(journal.Record) error
+}
+
+// Why a plan in flight was cancelled.
+var (
+	ErrLeaseLost   = errors.New("the lease of this node is lost")
+	ErrGoalChanged = errors.New("the group is wanted otherwise by now")
+	ErrStopping    = errors.New("understudy is stopping")
+)
+
+// resync is the slow full look that always runs, whatever triggers say.
+const resync = 10 * time.Second
+
+// Options is what a Loop is made of. All but StateDir and Announce are needed.
+type Options struct {
+	Config   *config.Config
+	Node     string
+	Observer Observer
+	Actor    Actor
+	Lease    Lease
+	Journal  Journal
+	Log      *slog.Logger
+	StateDir string                     // where what must survive a restart is kept; "": nothing is
+	Announce func(reconcile.NodeStatus) // told after every pass; nil: nobody is
+}
+
+// Loop owns the state of one node. Only Run's goroutine touches the fields
+// below the channels.
+type Loop struct {
+	opt  Options
+	done chan outcome
+	call chan func()
+	kick chan struct{}
+
+	memory   map[string]reconcile.Memory
+	saved    map[string]kept // what of memory is on disk
+	flights  map[string]*flight
+	held     map[string]uint64 // group -> epoch in which this node last held it
+	last     map[string]reconcile.Decision
+	backoff  map[string]time.Duration
+	stopping string
+	state    atomic.Pointer[State]
+}
+
+// State is what the last pass found. It is never changed after it is published.
+type State struct {
+	Snapshot  reconcile.Snapshot
+	Decisions map[string]reconcile.Decision
+	Flights   map[string]Flight
+}
+
+// Flight is how far a plan has got.
+type Flight struct {
+	Plan  reconcile.Plan
+	N     int // the step that runs now, from 1
+	Since time.Time
+}
+
+// New makes a loop. Nothing runs before Run.
+func New(opt Options) *Loop {
+	l := &Loop{
+		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
+		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, held: map[string]uint64{},
+		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{},
+	}
+	l.restore()
+	return l
+}
+
+// Kick asks for a pass soon. It never blocks; kicks that meet a waiting kick
+// merge.
+func (l *Loop) Kick() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// State is what the last pass found, nil before the first.
+func (l *Loop) State() *State { return l.state.Load() }
+
+// do runs f in the loop's goroutine, between two passes.
+func (l *Loop) do(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	select {
+	case l.call <- func() { f(); close(ran) }:
+		<-ran
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Stop makes the node leave: it hands over what it holds and takes nothing, and
+// Run returns when nothing is left or ctx of Run ends.
+func (l *Loop) Stop(ctx context.Context, reason string) error {
+	return l.do(ctx, func() { l.stopping = reason })
+}
+
+// Clear forgets that this node failed a group, so that it may take it again.
+func (l *Loop) Clear(ctx context.Context, group string) error {
+	return l.do(ctx, func() {
+		m := l.memory[group]
+		m.Failed, m.Error, m.ErrorVerb, m.Retry, m.Restarts = "", "", "", time.Time{}, nil
+		l.memory[group] = m
+		l.backoff[group] = 0
+		l.persist()
+	})
+}
+
+// Adopt changes the configuration. Groups that hold and are no longer declared
+// are not let go; the caller checks that.
+func (l *Loop) Adopt(ctx context.Context, c *config.Config) error {
+	return l.do(ctx, func() { l.opt.Config = c })
+}
+
+// Run passes until ctx ends or, after Stop, until nothing is held. A plan in
+// flight is cancelled and waited for before it returns; the service itself is
+// left as it is.
+func (l *Loop) Run(ctx context.Context) error {
+	defer l.land()
+	slow := time.NewTicker(resync)
+	defer slow.Stop()
+	for {
+		next := l.pass(ctx)
+		if l.stopping != "" && l.idle() {
+			return nil
+		}
+		wake := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			wake.Stop()
+			return nil
+		case <-l.opt.Observer.Changes():
+		case <-l.opt.Lease.Changes():
+		case <-l.kick:
+		case <-slow.C:
+		case <-wake.C:
+		case f := <-l.call:
+			f()
+		case o := <-l.done:
+			l.finished(o)
+		}
+		wake.Stop()
+	}
+}
+
+// pass is one look and one decision for every group. It returns how long the
+// next pass may wait if nothing happens.
+func (l *Loop) pass(ctx context.Context) time.Duration {
+	snap := l.opt.Observer.Look(ctx)
+	snap.Lease = l.opt.Lease.Lease()
+	snap.Store = l.opt.Lease.View()
+	snap.Stopping = l.stopping
+	l.recallHostname()
+	snap.Memory = maps.Clone(l.memory)
+
+	next := resync
+	sooner := func(d time.Duration) {
+		if d > 0 && d < next {
+			next = d
+		}
+	}
+	sooner(snap.Lease.Left(snap.At))
+	status := reconcile.NodeStatus{ConfigHash: l.opt.Config.Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != ""}
+	status.Networks = reconcile.NetworksUp(l.opt.Config, &snap)
+	decisions := map[string]reconcile.Decision{}
+	for i := range l.opt.Config.Groups {
+		g := &l.opt.Config.Groups[i]
+		if g.Priority(l.opt.Node) < 0 {
+			continue
+		}
+		d := reconcile.Decide(l.opt.Config, g, &snap)
+		decisions[g.Name] = d
+		l.follow(ctx, g, &snap, d)
+		status.Groups = append(status.Groups, d.Status)
+		sooner(l.memory[g.Name].Retry.Sub(snap.At))
+		if left := g.Settle - snap.At.Sub(snap.Since); left > 0 {
+			sooner(left + time.Millisecond)
+		}
+	}
+	l.publish(snap, decisions)
+	if l.opt.Announce != nil {
+		l.opt.Announce(status)
+	}
+	return next
+}
+
+// follow takes over what one decision found: the role, what is remembered, and
+// the plan.
+func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapshot, d reconcile.Decision) {
+	m := l.memory[g.Name]
+	claim := s.Store.Value.Claims[g.Name]
+	switch d.Transition.Event {
+	case fsm.Held:
+		if m.Whole != claim.Epoch || m.Error != "" {
+			l.note(g.Name, "everything is up", d)
+		}
+		m.Whole, m.Error, m.ErrorVerb, m.Retry = claim.Epoch, "", "", time.Time{}
+		l.held[g.Name], l.backoff[g.Name] = claim.Epoch, 0
+	case fsm.Broken:
+		l.held[g.Name] = claim.Epoch
+	case fsm.LeaseLost:
+		if m.Role.Holds() {
+			m.Lost = l.held[g.Name]
+		}
+	}
+	if d.Transition.Changed() {
+		m.Role = d.Transition.To
+		l.transition(g, d)
+	}
+	if changed := !sameMemory(m, l.memory[g.Name]); changed {
+		l.memory[g.Name] = m
+		l.persist()
+	}
+	if d.Transition.Event != l.last[g.Name].Transition.Event && !d.Transition.Changed() {
+		l.seen(g, d)
+	}
+	l.last[g.Name] = d
+	l.steer(ctx, g, s, d)
+}
+
+// Try forgets the waiting after a failed plan of a group, so that the next pass
+// begins it at once, and returns when no plan of the group is in flight; the
+// error is that of the plan.
+func (l *Loop) Try(ctx context.Context, group string) error {
+	if err := l.do(ctx, func() {
+		m := l.memory[group]
+		m.Retry = time.Time{}
+		l.memory[group] = m
+	}); err != nil {
+		return err
+	}
+	for {
+		var f *flight
+		var failure string
+		// The pass after the first call has begun what there is to begin; the
+		// second call runs behind it.
+		if err := l.do(ctx, func() { f, failure = l.flights[group], l.memory[group].Error }); err != nil {
+			return err
+		}
+		if f == nil {
+			if failure != "" {
+				return errors.New(failure)
+			}
+			return nil
+		}
+		select {
+		case <-f.ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
