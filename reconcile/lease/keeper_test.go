@@ -352,18 +352,18 @@ func TestALateRenewalRevivesNothing(t *testing.T) {
 		h := start(t, s, "alpha", "a1")
 		time.Sleep(times.Renew / 2)
 		h.link.Fate(func(op string) leasetest.Fate {
-			return leasetest.Fate{Reply: 600 * time.Millisecond, LoseRequest: op == "Grant"}
+			if op == "Renew" {
+				return leasetest.Fate{Reply: 600 * time.Millisecond}
+			}
+			return leasetest.Fate{LoseRequest: op == "Grant"}
 		})
 		time.Sleep(times.Renew/2 + 100*time.Millisecond) // the renewal has been answered, not heard
 		s.Expire("alpha")
 		for range 3000 {
 			time.Sleep(time.Millisecond)
-			if _, _, live := s.Expiry("alpha"); h.valid() && !live && time.Since(h.View().At) < times.Renew/2 {
+			if h.valid() {
 				t.Fatal("it believes in a lease that it has seen to have ended")
 			}
-		}
-		if h.valid() {
-			t.Error("valid")
 		}
 	})
 }

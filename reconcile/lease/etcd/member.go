@@ -1,0 +1,140 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	etcdlease "go.etcd.io/etcd/server/v3/lease"
+
+	"understudy/config"
+	"understudy/reconcile/lease"
+)
+
+// MemberOptions says which member of the embedded store to start.
+type MemberOptions struct {
+	Config  *config.Config
+	Name    string // a node of the file, or the witness
+	DataDir string // made if it is not there; mode 0700
+	Key     []byte // the cluster's shared key, 32 bytes or more
+	Log     *slog.Logger
+}
+
+// Member is a member of the embedded store inside this process.
+type Member struct {
+	etcd   *embed.Etcd
+	client *clientv3.Client
+	o      MemberOptions
+	tls    files
+
+	once   sync.Once
+	failed chan struct{} // closed when etcd cannot go on
+	why    error         // set before failed is closed
+	close  sync.Once
+	closed error
+}
+
+// closeLimit bounds the end of a member: one whose disk hangs cannot end.
+const closeLimit = 10 * time.Second
+
+// StartMember starts a member and returns as soon as it listens; it need not
+// have found its peers by then. The caller runs Run, and Run or Close ends it.
+func StartMember(ctx context.Context, o MemberOptions) (*Member, error) {
+	m := &Member{o: o, failed: make(chan struct{})}
+	cfg, err := m.configure()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the store's member %s: %w", o.Name, err)
+	}
+	// StartEtcd knows no context, and its log may end the goroutine it runs in.
+	started := make(chan error, 1)
+	abandoned := make(chan struct{})
+	go func() {
+		err := errors.New("etcd gave up")
+		defer func() {
+			select {
+			case <-abandoned:
+				if m.etcd != nil {
+					m.etcd.Close()
+				}
+			case started <- err:
+			}
+		}()
+		m.etcd, err = embed.StartEtcd(cfg)
+	}()
+	select {
+	case err = <-started:
+	case <-ctx.Done():
+		close(abandoned)
+		err = context.Cause(ctx)
+	}
+	select {
+	case <-m.failed:
+		err = m.why
+	default:
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the store's member %s: %w", o.Name, err)
+	}
+	m.client = v3client.New(m.etcd.Server)
+	return m, nil
+}
+
+// fail takes note that etcd cannot go on.
+func (m *Member) fail(why string) {
+	m.once.Do(func() {
+		m.why = fmt.Errorf("the store's member %s has failed: %s", m.o.Name, why)
+		close(m.failed)
+	})
+}
+
+// Run waits until ctx ends, closes the member and returns nil; or it returns why
+// the member cannot go on.
+func (m *Member) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return m.Close()
+	case <-m.failed:
+	case <-m.etcd.Server.StopNotify():
+		m.fail("etcd has stopped")
+	case err := <-m.etcd.Err():
+		m.fail(fmt.Sprint(err))
+	}
+	return errors.Join(m.why, m.Close())
+}
+
+// Close ends the member. It may be called more than once.
+func (m *Member) Close() error {
+	m.close.Do(func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = m.client.Close()
+			m.etcd.Close()
+		}()
+		select {
+		case <-done:
+		case <-time.After(closeLimit):
+			m.closed = fmt.Errorf("cannot close the store's member %s: it hangs after %s", m.o.Name, closeLimit)
+		}
+	})
+	return m.closed
+}
+
+// Ready is closed when the member has joined its peers and serves.
+func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
+
+// Store is the store as this member serves it, inside this process. Its calls
+// end at once when the member has failed.
+func (m *Member) Store() (lease.Store, error) {
+	s := newStore(m.client, m.o.Config.Cluster)
+	s.renew = func(ctx context.Context, id clientv3.LeaseID) (int64, error) {
+		return m.etcd.Server.LeaseRenew(ctx, etcdlease.LeaseID(id))
+	}
+	return s, nil
+}
