@@ -119,7 +119,7 @@ var rules = []Rule{
 	{ruleOneNetwork, Warning, "two networks carry keep-alives, or one broken wire silences a peer"},
 	{ruleNoFence, Warning, "every node can be fenced, or its claims wait for other evidence"},
 	{ruleFenceOption, Error, "fence options are words for the agent's standard input, and the action is not among them"},
-	{ruleSecret, Warning, "no secret stands in the file"},
+	{ruleSecret, Error, "no secret stands in the file, which is printed and copied"},
 	{ruleNoGroup, Warning, "there is a group, or the cluster does nothing"},
 	{ruleEmptyGroup, Warning, "a group holds an address, a file system or an application"},
 	{ruleUnknownNode, Error, "the nodes of a group are nodes of the file"},

@@ -1,0 +1,231 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Explain writes a Config as the file that would declare it with nothing left
+// out: every default filled in, every profile spelled out, a word on every key.
+// Parsed again it gives an equal Config, apart from lines and Hash.
+func Explain(c *Config) []byte {
+	p := &printer{}
+	p.key("cluster", quote(c.Cluster), "part of every key in the store")
+	p.key("key_file", quote(c.KeyFile), "shared by all machines; authenticates their traffic")
+	p.lease(c)
+	p.header("[keepalive]")
+	p.span("interval", c.Keepalive.Interval, "between two packets on each network")
+	p.span("timeout", c.Keepalive.Timeout, "silence on every network for so long is reported")
+	p.key("port", strconv.Itoa(int(c.Keepalive.Port)), "UDP")
+	if c.Witness != nil {
+		p.header("[witness]")
+		p.key("addresses", addressTable(c.Witness.Addresses), "the third vote; hosts nothing")
+	}
+	for i := range c.Nodes {
+		p.node(&c.Nodes[i])
+	}
+	for i := range c.Groups {
+		p.group(&c.Groups[i])
+	}
+	return p.out.Bytes()
+}
+
+// printer writes TOML with a comment behind each key.
+type printer struct{ out bytes.Buffer }
+
+func (p *printer) header(h string) { fmt.Fprintf(&p.out, "\n%s\n", h) }
+
+func (p *printer) key(name, value, comment string) {
+	fmt.Fprintf(&p.out, "%-18s = %-28s # %s\n", name, value, comment)
+}
+
+func (p *printer) span(name string, d time.Duration, comment string) {
+	p.key(name, quote(short(d)), comment)
+}
+
+func (p *printer) lease(c *Config) {
+	l := &c.Lease
+	p.header("[lease]")
+	p.key("store", quote(string(l.Store)), "where claims and leases live")
+	p.span("ttl", l.TTL, "a lease ends so long after its last renewal")
+	p.span("renew", l.Renew, "between two renewals")
+	p.span("request", l.Request, "limit of one request to the store")
+	p.span("margin", l.Margin, "a node lets go so much before its lease ends")
+	if l.Store == StoreEtcd {
+		p.key("endpoints", list(l.Endpoints), "of the etcd that exists")
+		if l.TLS != (TLS{}) {
+			p.key("tls", fmt.Sprintf("{ ca = %s, cert = %s, key = %s }", quote(l.TLS.CA), quote(l.TLS.Cert), quote(l.TLS.Key)), "PEM files")
+		}
+		return
+	}
+	p.span("tick", l.Tick, "heartbeat of the embedded store")
+	p.span("election", l.Election, "without a heartbeat for so long it elects a leader")
+	p.key("client_port", strconv.Itoa(int(l.ClientPort)), "TCP")
+	p.key("peer_port", strconv.Itoa(int(l.PeerPort)), "TCP")
+}
+
+func (p *printer) node(n *Node) {
+	p.header("[node." + bare(n.Name) + "]")
+	p.key("addresses", addressTable(n.Addresses), "one on each network")
+	if n.Fence == nil {
+		p.out.WriteString("# no fence: after a crash its groups wait for other evidence\n")
+		return
+	}
+	p.header("[node." + bare(n.Name) + ".fence]")
+	p.key("agent", quote(n.Fence.Agent), "switches this node off")
+	p.key("options", optionTable(n.Fence.Options), "for the agent; NAME_file is read at the moment of use")
+	p.span("timeout", n.Fence.Timeout, "for off and its confirmation together")
+}
+
+func (p *printer) group(g *Group) {
+	name := "group." + bare(g.Name)
+	p.header("[" + name + "]")
+	p.key("policy", quote(string(g.Policy)), "cascading has a home, rotating has none")
+	p.key("nodes", list(g.Nodes), "highest priority first")
+	if g.Policy == Cascading {
+		p.key("fallback", quote(g.Fallback.String()), "when it goes back to its home, local time")
+	} else {
+		p.key("hostname", quote(g.Hostname), `set around start and stop; "" leaves it alone`)
+	}
+	p.span("settle", g.Settle, "wait at start for nodes of higher priority")
+	p.key("restarts", strconv.Itoa(g.Restarts), "in place, before it is handed on")
+	p.span("restart_window", g.RestartWindow, "in which they are counted")
+	p.key("on_release_failure", quote(string(g.OnReleaseFailure)), "block waits for a person, self-fence resets the host")
+	for i := range g.Addresses {
+		p.address(name, &g.Addresses[i])
+	}
+	for i := range g.Filesystems {
+		p.filesystem(name, &g.Filesystems[i])
+	}
+	for i := range g.Applications {
+		p.application(name, &g.Applications[i])
+	}
+}
+
+func (p *printer) address(group string, a *ServiceAddress) {
+	p.header("[[" + group + ".address]]")
+	p.key("label", quote(a.Label), "the name clients know")
+	p.key("prefix", quote(a.Prefix.String()), "moves with the group")
+	p.key("network", quote(a.Network), "the wire it is on")
+}
+
+func (p *printer) filesystem(group string, fs *Filesystem) {
+	p.header("[[" + group + ".filesystem]]")
+	p.key("mount", quote(fs.Mount), "outer ones are mounted first")
+	p.key("device", quote(fs.Device), "the same on every node")
+	p.key("type", quote(fs.Type), "as for mount -t")
+	p.key("options", list(fs.Options), "as for mount -o")
+	p.key("volume_group", quote(fs.Volume), `switched on before; "" for a plain device`)
+}
+
+func (p *printer) application(group string, a *Application) {
+	p.header("[[" + group + ".application]]")
+	p.key("name", quote(a.Name), "within the group")
+	if a.Profile != "" {
+		p.key("profile", quote(a.Profile), "every key of it is spelled out below")
+	}
+	if a.Run != nil {
+		p.key("run", list(a.Run), "stays in the foreground; ended by SIGTERM")
+	}
+	if a.Start != nil {
+		p.key("start", list(a.Start), "returns when the work is done")
+	}
+	if a.Stop != nil {
+		p.key("stop", list(a.Stop), "returns when the work is done")
+	}
+	p.span("start_limit", a.StartLimit, "after so long it has failed")
+	p.span("stop_limit", a.StopLimit, "after so long signals follow")
+	if a.Probe != nil {
+		p.key("probe", list(a.Probe), "exits 0 when the service answers")
+		p.span("probe_interval", a.ProbeInterval, `while serving; "0s": only after a start`)
+	}
+	p.span("probe_limit", a.ProbeLimit, "after so long a probe is bad")
+	p.key("environment", optionTable(a.Environment), "added to a clean one")
+	if a.Run == nil {
+		p.key("daemons", daemonList(a.Daemons), "how its processes are recognised")
+	}
+	p.key("purge", purgeList(a.Purge), "deleted from shared storage before every start")
+	p.key("rpc_exclude", strconv.FormatBool(a.RPCExclude), "keeps RPC servers off addresses that stay behind")
+}
+
+// String is the fallback as the file writes it.
+func (f Fallback) String() string {
+	if f.Kind != FallbackWindow {
+		return string(f.Kind)
+	}
+	return timeOf(f.From) + "-" + timeOf(f.To)
+}
+
+func timeOf(d time.Duration) string {
+	return fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// list writes an array of strings.
+func list(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// inline writes an inline table of key and value in turns.
+func inline(keyValues ...string) string {
+	if len(keyValues) == 0 {
+		return "{}"
+	}
+	var pairs []string
+	for i := 0; i+1 < len(keyValues); i += 2 {
+		pairs = append(pairs, bare(keyValues[i])+" = "+keyValues[i+1])
+	}
+	return "{ " + strings.Join(pairs, ", ") + " }"
+}
+
+func addressTable(addresses []NodeAddress) string {
+	var kv []string
+	for _, a := range addresses {
+		kv = append(kv, a.Network, quote(a.Prefix.String()))
+	}
+	return inline(kv...)
+}
+
+func optionTable(options []Option) string {
+	var kv []string
+	for _, o := range options {
+		kv = append(kv, o.Key, quote(o.Value))
+	}
+	return inline(kv...)
+}
+
+// array writes inline tables one a line.
+func array(tables []string) string {
+	if len(tables) == 0 {
+		return "[]"
+	}
+	return "[\n\t" + strings.Join(tables, ",\n\t") + ",\n]"
+}
+
+func daemonList(daemons []Daemon) string {
+	var tables []string
+	for _, d := range daemons {
+		kv := []string{"name", quote(d.Name)}
+		for _, k := range []Option{{"exe", d.Exe}, {"pid_file", d.PIDFile}, {"match", d.Match}} {
+			if k.Value != "" {
+				kv = append(kv, k.Key, quote(k.Value))
+			}
+		}
+		tables = append(tables, inline(kv...))
+	}
+	return array(tables)
+}
+
+func purgeList(purges []Purge) string {
+	var tables []string
+	for _, p := range purges {
+		tables = append(tables, inline("path", quote(p.Path), "tree", strconv.FormatBool(p.Tree)))
+	}
+	return array(tables)
+}
