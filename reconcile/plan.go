@@ -158,7 +158,8 @@ func (s Planned) line(width int) string {
 // parts names what dominates the expected time.
 func (p Plan) parts() string {
 	total := p.Cost()
-	var out []string
+	var names []string
+	took := map[string]time.Duration{} // an object's stop and start together
 	for _, s := range p.Steps {
 		sp := s.Step.Spec()
 		if total > 0 && sp.Expect*5 >= total && len(p.Steps) > 1 {
@@ -166,11 +167,18 @@ func (p Plan) parts() string {
 			if sp.Verb == "fence" {
 				name = sp.Verb
 			}
-			out = append(out, name+" "+Human(sp.Expect))
+			if took[name] == 0 {
+				names = append(names, name)
+			}
+			took[name] += sp.Expect
 		}
 	}
-	if len(out) == 0 {
+	if len(names) == 0 {
 		return ""
+	}
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = name + " " + Human(took[name])
 	}
 	return " (" + strings.Join(out, ", ") + ")"
 }
