@@ -192,14 +192,16 @@ func addressItem(a config.ServiceAddress, s *Snapshot) Item {
 }
 
 // linkOf finds the link of a network: the one that has the network's own address
-// of this node, that is, any other address of the same prefix.
+// of this node, that is, any other address whose prefix contains p. The service
+// address itself may be a single one, /32 or /128. The narrowest prefix wins.
 func linkOf(_ string, p netip.Prefix, s *Snapshot) (string, bool) {
+	link, bits := "", -1
 	for _, h := range s.Addrs.Value {
-		if h.Prefix.Masked() == p.Masked() && h.Prefix.Addr() != p.Addr() {
-			return h.Link, true
+		if h.Prefix.Bits() > bits && h.Prefix.Contains(p.Addr()) && h.Prefix.Addr() != p.Addr() {
+			link, bits = h.Link, h.Prefix.Bits()
 		}
 	}
-	return "", false
+	return link, bits >= 0
 }
 
 func appItem(group string, a config.Application, s *Snapshot) Item {
