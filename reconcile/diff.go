@@ -164,8 +164,17 @@ func (b *builder) addresses(ev Evidence, taking bool) {
 			b.block(fmt.Sprintf("cannot add %s: no link of this host is on network %s", a.Label, a.Network), "bring the link up with this node's own address")
 			continue
 		}
+		conflict := false
+		if i := slices.IndexFunc(b.s.Addrs.Value, func(h Addr) bool {
+			return h.Prefix.Addr() == a.Prefix.Addr() && (h.Link != link || h.Conflict)
+		}); i >= 0 {
+			conflict = b.s.Addrs.Value[i].Conflict
+			b.add(DropAddress{Address: a}, b.inv.item(AddressItem, a.Label).Detail)
+		}
 		probe, why := probeCarefully, "it is not here"
 		switch {
+		case conflict:
+			why = "another host had it on the wire"
 		case !taking && m.Whole == b.claim.Epoch && m.Lost != b.claim.Epoch:
 			probe, why = 0, "it was here until now"
 		case ev.Kind == EvidenceFenced || ev.Kind == EvidenceReleased || ev.Kind == EvidenceRebooted:
