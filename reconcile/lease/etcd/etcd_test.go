@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,15 @@ import (
 	"understudy/reconcile/lease"
 	"understudy/reconcile/lease/leasetest"
 )
+
+// TestMain lets every test wait at once: they hardly compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // apart gives every test of a suite an empty store in one cluster.
 func apart(k *cluster, a, b string) func(*testing.T) (lease.Store, lease.Store) {
@@ -60,11 +70,15 @@ func TestQuorum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	id, err := s.Grant(t.Context(), "gamma", "c1", 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
 	k.stop("witness")
 	lost := time.Now()
 	for name, call := range map[string]func(context.Context) error{
 		"View":   func(ctx context.Context) error { _, err := s.View(ctx); return err },
-		"Renew":  func(ctx context.Context) error { return s.Renew(ctx, 1) },
+		"Renew":  func(ctx context.Context) error { return s.Renew(ctx, id) },
 		"Grant":  func(ctx context.Context) error { _, err := s.Grant(ctx, "beta", "b1", 5*time.Second); return err },
 		"Take":   func(ctx context.Context) error { _, err := s.Take(ctx, 1, c, c.Revision); return err },
 		"Revoke": func(ctx context.Context) error { return s.Revoke(ctx, "alpha", "a1") },

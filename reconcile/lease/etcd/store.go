@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -24,12 +25,15 @@ type store struct {
 	// time the lease has from now on, in seconds.
 	renew func(ctx context.Context, id clientv3.LeaseID) (int64, error)
 	calls limiter
+
+	mu    sync.Mutex
+	nodes map[clientv3.LeaseID]string // the node that each lease was granted to
 }
 
 var _ lease.Store = (*store)(nil)
 
 func newStore(c *clientv3.Client, cluster string) *store {
-	s := &store{Client: c, prefix: "/understudy/" + cluster + "/", calls: newLimiter()}
+	s := &store{Client: c, prefix: "/understudy/" + cluster + "/", calls: newLimiter(), nodes: map[clientv3.LeaseID]string{}}
 	s.renew = func(ctx context.Context, id clientv3.LeaseID) (int64, error) {
 		r, err := c.KeepAliveOnce(ctx, id)
 		if err != nil {
@@ -47,7 +51,13 @@ func seconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / t
 func (s *store) Grant(ctx context.Context, node, bootID string, ttl time.Duration) (lease.LeaseID, error) {
 	return await(ctx, &s.calls, func(ctx context.Context) (lease.LeaseID, error) {
 		id, err := s.grant(ctx, node, bootID, ttl)
-		return lease.LeaseID(id), err
+		if err != nil {
+			return 0, err
+		}
+		s.mu.Lock()
+		s.nodes[id] = node
+		s.mu.Unlock()
+		return lease.LeaseID(id), nil
 	})
 }
 
@@ -115,13 +125,31 @@ func only(r *clientv3.TxnResponse, n int) *mvccpb.KeyValue {
 	return nil
 }
 
-// Renew implements lease.Store.
+// Renew implements lease.Store. Before it renews it reads the live entry, which
+// takes a majority: a leader that has just been resumed, or cut off, renews
+// leases on its own for up to two election timeouts, because it has not heard
+// yet that it leads no more.
 func (s *store) Renew(ctx context.Context, id lease.LeaseID) error {
-	if id == 0 {
+	s.mu.Lock()
+	node, ok := s.nodes[clientv3.LeaseID(id)]
+	s.mu.Unlock()
+	if !ok {
 		return lease.ErrNoLease
 	}
-	left, err := await(ctx, &s.calls, func(ctx context.Context) (int64, error) { return s.renew(ctx, clientv3.LeaseID(id)) })
+	left, err := await(ctx, &s.calls, func(ctx context.Context) (int64, error) {
+		r, err := s.Get(ctx, s.prefix+live+node)
+		if err != nil {
+			return 0, err
+		}
+		if len(r.Kvs) == 0 || r.Kvs[0].Lease != int64(id) {
+			return 0, nil
+		}
+		return s.renew(ctx, clientv3.LeaseID(id))
+	})
 	if gone(err) || err == nil && left <= 0 {
+		s.mu.Lock()
+		delete(s.nodes, clientv3.LeaseID(id))
+		s.mu.Unlock()
 		return lease.ErrNoLease
 	}
 	return err
