@@ -114,7 +114,22 @@ func (b *builder) stopWhatMust() int {
 	return first
 }
 
+// storage activates and mounts what is missing, outer first. Where a file system
+// is not as it should be, those below it are taken off as well, inner first: they
+// would keep it busy, or it would be mounted over them.
 func (b *builder) storage() {
+	order := outerFirst(b.g.Filesystems)
+	redo := map[string]bool{}
+	for _, fs := range order {
+		redo[fs.Mount] = b.inv.State(MountItem, fs.Mount) != Present || slices.ContainsFunc(order, func(o config.Filesystem) bool {
+			return redo[o.Mount] && strings.HasPrefix(fs.Mount, o.Mount+"/")
+		})
+	}
+	for _, fs := range slices.Backward(order) {
+		if redo[fs.Mount] {
+			b.takeOff(fs, "mount "+fs.Mount, "it is not mounted as the file says")
+		}
+	}
 	for _, v := range b.g.Volumes {
 		if slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
 			return fs.Volume == v.Name && b.inv.State(MountItem, fs.Mount) == Absent
@@ -122,35 +137,35 @@ func (b *builder) storage() {
 			b.add(Activate{Volume: v}, "its file systems are not mounted")
 		}
 	}
-	for _, fs := range outerFirst(b.g.Filesystems) {
-		switch b.inv.State(MountItem, fs.Mount) {
-		case Absent:
-			if fs.Volume == "" {
-				b.add(Activate{Device: fs.Device}, "another host may have written to it")
-			}
-			b.add(MountFS{FS: fs}, "it is not mounted")
-		case Wrong:
-			b.wrongMount(fs)
+	for _, fs := range order {
+		if !redo[fs.Mount] {
+			continue
 		}
+		why := "it is not mounted"
+		if b.inv.State(MountItem, fs.Mount) != Absent {
+			why = "it was taken off"
+		}
+		if fs.Volume == "" {
+			b.add(Activate{Device: fs.Device}, "another host may have written to it")
+		}
+		b.add(MountFS{FS: fs}, why)
 	}
 }
 
-// wrongMount mends what can be mended without harm: our own device at another
-// point or read-only is taken off and mounted again. A stranger's mount at our
-// point is not ours to touch.
-func (b *builder) wrongMount(fs config.Filesystem) {
+// takeOff unmounts a file system of the group wherever it is mounted. What
+// somebody else has mounted at our point, or on top of ours, is not ours to touch.
+func (b *builder) takeOff(fs config.Filesystem, cannot, why string) bool {
 	points := mountsOf(fs, b.s)
-	if len(points) == 0 {
-		b.block(fmt.Sprintf("cannot mount %s: %s", fs.Mount, b.inv.item(MountItem, fs.Mount).Detail), "unmount what is there; it is not in the file, so it is not touched")
-		return
+	for _, p := range append([]string{fs.Mount}, points...) {
+		if m, ok := strangerAt(p, fs, b.s); ok {
+			b.block(fmt.Sprintf("cannot %s: %s (%s) is mounted at %s", cannot, m.Source, m.FSType, p), "unmount what is there; it is not in the file, so it is not touched")
+			return false
+		}
 	}
 	for _, p := range slices.Backward(points) {
-		b.add(Unmount{FS: fs, Point: p}, "it is not mounted as the file says")
+		b.add(Unmount{FS: fs, Point: p}, why)
 	}
-	if fs.Volume == "" {
-		b.add(Activate{Device: fs.Device}, "it was taken off")
-	}
-	b.add(MountFS{FS: fs}, "it is not mounted as the file says")
+	return len(points) > 0
 }
 
 func (b *builder) addresses(ev Evidence, taking bool) {
@@ -289,13 +304,8 @@ func (b *builder) unmounts() {
 	}
 	off := map[string]bool{}
 	for _, fs := range slices.Backward(outerFirst(b.g.Filesystems)) {
-		points := mountsOf(fs, b.s)
-		for _, p := range slices.Backward(points) {
-			b.add(Unmount{FS: fs, Point: p}, "it is mounted and not wanted here")
+		if b.takeOff(fs, "stand by with "+fs.Mount, "it is mounted and not wanted here") {
 			off[fs.Volume] = true
-		}
-		if i := b.inv.item(MountItem, fs.Mount); len(points) == 0 && i.State == Wrong {
-			b.block(fmt.Sprintf("cannot stand by with %s: %s", fs.Mount, i.Detail), "unmount what is there; it is not in the file, so it is not touched")
 		}
 		if off[fs.Volume] && fs.Volume == "" {
 			b.add(Deactivate{Device: fs.Device}, "nothing may stay in this kernel's buffers")

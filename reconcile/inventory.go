@@ -165,6 +165,16 @@ func mountsOf(fs config.Filesystem, s *Snapshot) []string {
 	return points
 }
 
+// strangerAt is the mount that is seen at a point, if it is not of fs.
+func strangerAt(point string, fs config.Filesystem, s *Snapshot) (Mount, bool) {
+	for _, m := range slices.Backward(s.Mounts.Value) {
+		if m.Point == point {
+			return m, !isDevice(fs.Device, m, s)
+		}
+	}
+	return Mount{}, false
+}
+
 func addressItem(a config.ServiceAddress, s *Snapshot) Item {
 	it := Item{Kind: AddressItem, Name: a.Label}
 	if !s.Addrs.OK() {
