@@ -29,6 +29,9 @@ func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take takin
 			}
 		}
 		b.hold(take)
+		if len(b.plan.Blocked) > 0 {
+			b.plan.Steps = nil // half of a taking up is not run, and so not printed
+		}
 	case Clean:
 		b.clean()
 	case Leave:

@@ -162,6 +162,9 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 			return Reason{Text: fmt.Sprintf("network %s is not usable here: %s", n, why), Way: "mend the link or its address"}, false
 		}
 	}
+	if g.Hostname != "" && !s.Hostname.OK() {
+		return Reason{Text: "the host name could not be read: " + s.Hostname.Why().Error(), Way: "nothing is set that cannot be put back"}, false
+	}
 	if !s.Devices.OK() {
 		return Reason{Text: "devices could not be looked at: " + s.Devices.Why().Error()}, false
 	}
