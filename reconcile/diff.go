@@ -28,6 +28,9 @@ func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take takin
 				b.plan.To = fsm.Owner
 			}
 		}
+		if d.Transition.Event == fsm.Held {
+			b.plan.Waits = mustStay(c, g, s, b.claim)
+		}
 		b.hold(take)
 		if len(b.plan.Blocked) > 0 {
 			b.plan.Steps = nil // half of a taking up is not run, and so not printed

@@ -76,7 +76,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 
 	// A holder that is alive, or may be, keeps it.
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
-		return taking{}
+		return taking{Waits: unheard(claim, peer)}
 	}
 	if r, ok := unfit(c, g, s); !ok {
 		return taking{Waits: []Reason{r}}
@@ -102,6 +102,17 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	}
 	t.Reason = takeReason(g, s, claim, t)
 	return t
+}
+
+// unheard says why a holder that this node does not hear keeps its claim.
+func unheard(claim Claim, p Peer) []Reason {
+	switch {
+	case p.Name == "" || p.State == PeerHeard:
+		return nil
+	case p.State == PeerDistant:
+		return []Reason{{Text: claim.Holder + " is silent here, but another machine hears it", Way: "mend the links between it and this node"}}
+	}
+	return []Reason{{Text: claim.Holder + " holds the claim and has not been heard yet", Way: "it is listened for until it can be called silent"}}
 }
 
 // fence proposes to switch off the silent holder of a claim, or says why not.
@@ -251,6 +262,27 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) stri
 		}
 	}
 	return ""
+}
+
+// mustStay says what should move the group and cannot, nil if nothing should.
+func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim) []Reason {
+	var out []Reason
+	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node {
+		why := "is not heard"
+		if p := s.Peer(req.To); p.State == PeerHeard {
+			why = "is not ready"
+			if r := p.Status.Group(g.Name).Reason; r != "" {
+				why += ": " + r
+			}
+		}
+		out = append(out, Reason{Text: fmt.Sprintf("%s asks for it on %s, which %s", req.By, req.To, why), Way: "it moves by itself when that node is ready"})
+	}
+	for _, n := range networks(g) {
+		if up, why := networkUp(n, c, s); up == Absent {
+			out = append(out, Reason{Text: fmt.Sprintf("network %s is down here (%s), and no other node is ready and has it", n, why), Way: "mend the link or its address"})
+		}
+	}
+	return out
 }
 
 // mayFallBack reports whether the group may go back to a node of higher
