@@ -69,6 +69,10 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return h.restoreHostname(s)
 	case reconcile.PurgeFiles:
 		return h.purge(ctx, s)
+	case reconcile.AddAddress:
+		return h.addAddress(ctx, s)
+	case reconcile.DropAddress:
+		return h.dropAddress(ctx, s)
 	case reconcile.Unmount:
 		return h.unmount(ctx, s)
 	case reconcile.Deactivate:
