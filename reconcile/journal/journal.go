@@ -72,6 +72,7 @@ type Journal struct {
 	lost      int    // dropped, and not yet noted
 	lostSeq   uint64 // the last of them
 	err       error  // of the last write
+	unsure    error  // why the file set aside last may not be on disk; noted once
 }
 
 // held is a record that is not on disk.
@@ -185,7 +186,7 @@ func (j *Journal) closeFiles() error {
 	j.closed = true
 	var err error
 	if j.f != nil {
-		err = j.f.Close()
+		err = errors.Join(j.f.Sync(), j.f.Close())
 		j.f = nil
 	}
 	return errors.Join(err, j.lock.Close())
@@ -209,6 +210,15 @@ func (j *Journal) append(r Record) error {
 		return err
 	}
 	j.flush()
+	if j.unsure != nil {
+		_ = j.hold(Record{ // plain text can be encoded
+			At: time.Now(), Node: j.opts.Node, BootID: j.opts.BootID, Kind: Note,
+			Why: "a file of the journal was set aside, and its last records may not survive a power cut",
+			Err: j.unsure.Error(),
+		})
+		j.unsure = nil
+		j.flush()
+	}
 	j.publish()
 	return nil
 }

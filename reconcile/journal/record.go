@@ -62,6 +62,9 @@ const (
 	// maxLine is above what the bounds allow with every byte escaped. A longer
 	// line is no record.
 	maxLine = 512 << 10
+	// maxSeq is the largest number that every reader of JSON gets right (RFC
+	// 8259, section 6), and out of reach.
+	maxSeq = 1 << 53
 )
 
 // castagnoli is CRC32C (RFC 3720, 12.1), which processors compute.
@@ -128,7 +131,7 @@ func decode(line []byte) (Record, error) {
 		return Record{}, err
 	}
 	var r Record
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := json.Unmarshal(data, &r); err != nil || r.Seq == 0 || r.Seq > maxSeq {
 		return Record{}, errLine
 	}
 	return r, nil
