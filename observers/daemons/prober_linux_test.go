@@ -1,0 +1,148 @@
+package daemons
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"understudy/config"
+	"understudy/observers/trigger"
+	"understudy/reconcile"
+)
+
+type bench struct {
+	t     *testing.T
+	p     *Prober
+	cfg   *config.Config
+	fired trigger.Trigger
+	stop  func()
+}
+
+// probing runs a Prober over one application whose only daemon runs.
+func probing(t *testing.T, limit time.Duration, argv ...string) *bench {
+	t.Helper()
+	b := &bench{t: t, fired: trigger.New(), cfg: file1(config.Daemon{Name: "d"})}
+	a := &b.cfg.Groups[0].Applications[0]
+	a.Probe, a.ProbeInterval, a.ProbeLimit = argv, 10*time.Millisecond, limit
+	a.Environment = []config.Option{{Key: "WHERE", Value: "here"}}
+	b.p = NewProber(b.fired.Fire, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.p.Run(ctx) }()
+	b.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(b.stop)
+	return b
+}
+
+func (b *bench) set(start uint64) reconcile.AppState {
+	s := []reconcile.AppState{{Group: "g", App: "a", Daemons: []reconcile.DaemonState{{Name: "d"}}}}
+	if start > 0 {
+		s[0].Daemons[0].Processes = []reconcile.Process{{PID: 1, Start: start}}
+	}
+	b.p.Set(b.cfg, s)
+	return s[0]
+}
+
+func (b *bench) verdict(start uint64) reconcile.AppState {
+	b.t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		if s := b.set(start); s.Probe != reconcile.ProbeUnknown {
+			return s
+		}
+		select {
+		case <-b.fired:
+		case <-limit:
+			b.t.Fatal("no verdict")
+		}
+	}
+}
+
+func TestProbeVerdicts(t *testing.T) {
+	for _, c := range []struct {
+		name, why string
+		argv      []string
+		limit     time.Duration
+		want      reconcile.Probe
+	}{
+		{"good", "", []string{"/bin/sh", "-c", "test $WHERE = here"}, 5 * time.Second, reconcile.ProbeGood},
+		{"bad", "exit status 3: it hurts", []string{"/bin/sh", "-c", "echo well; printf 'it\\thurts\n\n' >&2; exit 3"}, 5 * time.Second, reconcile.ProbeBad},
+		{"absent", "no such file", []string{"/nonexistent/probe"}, 5 * time.Second, reconcile.ProbeBad},
+		{"slow", "no answer within 100ms", []string{"/bin/sh", "-c", "sleep 60 & sleep 60"}, 100 * time.Millisecond, reconcile.ProbeBad},
+		{"leaves a child behind", "", []string{"/bin/sh", "-c", "sleep 2 & exit 0"}, 5 * time.Second, reconcile.ProbeGood},
+		{"talkative", "exit status 1: end", []string{"/bin/sh", "-c", "head -c 1000000 /dev/zero; echo; echo end; exit 1"}, 5 * time.Second, reconcile.ProbeBad},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := probing(t, c.limit, c.argv...)
+			s := b.verdict(1)
+			if s.Probe != c.want || !strings.Contains(s.ProbeErr, c.why) || c.want == reconcile.ProbeGood && s.ProbeErr != "" {
+				t.Fatalf("verdict %v %q", s.Probe, s.ProbeErr)
+			}
+			if s := b.set(2); s.Probe != reconcile.ProbeUnknown {
+				t.Errorf("the verdict of an earlier start is still told")
+			}
+		})
+	}
+}
+
+// A probe that is killed for its time takes its children with it.
+func TestProbeIsKilledWithItsChildren(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pid")
+	b := probing(t, 100*time.Millisecond, "/bin/sh", "-c", "sleep 60 & echo $! > "+path+"; wait")
+	b.verdict(1)
+	b.set(0)
+	b.p.Pause("g", "a")
+	text, err := os.ReadFile(path)
+	must(t, err)
+	var pid int
+	_, err = fmt.Sscan(string(text), &pid)
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	must(t, trigger.Exit(ctx, pid, func() bool { return true }))
+}
+
+// While an application is paused no probe of it runs, and two never run at once.
+func TestPause(t *testing.T) {
+	dir := t.TempDir()
+	// The probe fails if another one is inside at the same time.
+	b := probing(t, 5*time.Second, "/bin/sh", "-c", "mkdir "+dir+"/busy || exit 9; echo >> "+dir+"/runs; rmdir "+dir+"/busy")
+	runs := func() int {
+		text, _ := os.ReadFile(dir + "/runs")
+		return len(text)
+	}
+	for range 10 {
+		if s := b.verdict(1); s.Probe != reconcile.ProbeGood {
+			t.Fatal(s.ProbeErr)
+		}
+		b.p.Pause("g", "a")
+		_ = os.Remove(dir + "/busy") // a killed probe may have left it
+		before := runs()
+		if s := b.set(1); s.Probe != reconcile.ProbeUnknown {
+			t.Fatal("a verdict is told during a pause")
+		}
+		idle := time.NewTimer(30 * time.Millisecond) // three intervals in which nothing may run
+		<-idle.C
+		if runs() != before {
+			t.Fatal("a probe ran during a pause")
+		}
+		b.p.Resume("g", "a")
+	}
+	b.stop()
+	if before := runs(); before == 0 {
+		t.Fatal("no probe ran")
+	}
+}
+
+// Without Run, pausing and resuming do nothing and do not wait.
+func TestPauseWithoutRun(*testing.T) {
+	p := NewProber(func() {}, slog.New(slog.DiscardHandler))
+	p.Pause("g", "a")
+	p.Resume("g", "a")
+}

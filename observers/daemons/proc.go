@@ -1,0 +1,146 @@
+package daemons
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// errGone says that a process has ended, which is an answer and not a failure.
+var errGone = errors.New("the process has ended")
+
+// errNoProgram says that a process has no executable: a kernel thread, or a
+// process that has ended and not been reaped.
+var errNoProgram = errors.New("the process runs no program")
+
+// proc reads the proc(5) file system of this pid namespace. It is not safe for
+// concurrent use.
+type proc struct{ buf []byte }
+
+func (p *proc) read(path string) ([]byte, error) {
+	fd, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	if p.buf == nil {
+		p.buf = make([]byte, 4096)
+	}
+	n := 0
+	for {
+		if n == len(p.buf) {
+			p.buf = append(p.buf, make([]byte, len(p.buf))...)
+		}
+		m, err := syscall.Read(fd, p.buf[n:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if m == 0 {
+			return p.buf[:n], nil
+		}
+		n += m
+	}
+}
+
+// open goes past package os, which would offer every file to the poller.
+func open(path string) (int, error) {
+	for {
+		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err != syscall.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func ended(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH)
+}
+
+func file(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+// stat returns errGone if there is no such process.
+func (p *proc) stat(pid int) (stat, error) {
+	text, err := p.read(file(pid, "stat"))
+	if ended(err) {
+		return stat{}, errGone
+	}
+	if err != nil {
+		return stat{}, fmt.Errorf("cannot read the state of process %d: %w", pid, err)
+	}
+	s, err := parseStat(text)
+	if err != nil {
+		return stat{}, fmt.Errorf("cannot read the state of process %d: %w", pid, err)
+	}
+	return s, nil
+}
+
+// exe returns the path of the program, without the kernel's mark that the file
+// has been deleted or replaced since. errNoProgram if there is none.
+func (p *proc) exe(pid int) (string, error) {
+	path, err := os.Readlink(file(pid, "exe"))
+	if ended(err) {
+		return "", errNoProgram
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read the program of process %d: %w", pid, err)
+	}
+	return strings.TrimSuffix(path, " (deleted)"), nil
+}
+
+// command returns the arguments joined by blanks, "" for a kernel thread.
+// errGone if there is no such process.
+func (p *proc) command(pid int) (string, error) {
+	text, err := p.read(file(pid, "cmdline"))
+	if ended(err) {
+		return "", errGone
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read the command line of process %d: %w", pid, err)
+	}
+	text = bytes.TrimRight(text, "\x00")
+	return string(bytes.ReplaceAll(text, []byte{0}, []byte{' '})), nil
+}
+
+// pids lists every process. It refuses a /proc that cannot show them all: one of
+// another pid namespace, or one mounted with hidepid.
+func (p *proc) pids(list []int) ([]int, error) {
+	self, err := os.Readlink("/proc/self")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	if self != strconv.Itoa(os.Getpid()) {
+		return nil, fmt.Errorf("cannot list processes: /proc belongs to another pid namespace (it calls this process %s, its pid is %d) — mount proc in this one", self, os.Getpid())
+	}
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	one := false
+	for _, n := range names {
+		if n[0] < '1' || n[0] > '9' {
+			continue
+		}
+		pid, err := strconv.Atoi(n)
+		if err != nil {
+			continue
+		}
+		one = one || pid == 1
+		list = append(list, pid)
+	}
+	if !one {
+		return nil, errors.New("cannot list processes: /proc does not show process 1 — run as root, or mount proc without hidepid")
+	}
+	return list, nil
+}
