@@ -1,0 +1,131 @@
+//go:build linux
+
+package lab
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// appMain is the application of a lab: a server that appends the line of every
+// connection to a file, forces it to the disk, and only then answers.
+func appMain(args []string, errw io.Writer) int {
+	flags := flag.NewFlagSet("lab-app", flag.ContinueOnError)
+	flags.SetOutput(errw)
+	address := flags.String("listen", "", "address and port to listen on")
+	path := flags.String("file", "", "file that the lines are appended to")
+	startDelay := flags.Duration("start-delay", 0, "wait before listening")
+	stopDelay := flags.Duration("stop-delay", 0, "wait between SIGTERM and the end")
+	ignore := flags.Bool("ignore-term", false, "do not end on SIGTERM")
+	if flags.Parse(args) != nil || *address == "" || *path == "" {
+		return 2
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
+	fail := func(err error) int {
+		fmt.Fprintf(errw, "lab-app: %v\n", err)
+		return 1
+	}
+	select {
+	case <-time.After(*startDelay):
+	case <-term:
+		if !*ignore {
+			return 0
+		}
+	}
+	a, err := openAnswers(*path)
+	if err != nil {
+		return fail(err)
+	}
+	l, err := net.Listen("tcp", *address)
+	if err != nil {
+		return fail(err)
+	}
+	broken := make(chan error, 1)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				broken <- err
+				return
+			}
+			go func() {
+				if err := a.answer(c); err != nil {
+					select {
+					case broken <- err:
+					default:
+					}
+				}
+			}()
+		}
+	}()
+	for {
+		select {
+		case err := <-broken:
+			return fail(err)
+		case <-term:
+			if *ignore {
+				continue
+			}
+			time.Sleep(*stopDelay)
+			a.mu.Lock() // what is being written is finished; nothing else begins
+			return 0
+		}
+	}
+}
+
+type answers struct {
+	mu sync.Mutex
+	f  *os.File
+}
+
+func openAnswers(path string) (*answers, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	// A line that a crash cut short was never answered: end it.
+	if size, err := f.Seek(0, io.SeekEnd); err == nil && size > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, size-1); err == nil && last[0] != '\n' {
+			if _, err := f.Write([]byte("\n")); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &answers{f: f}, nil
+}
+
+// answer serves one connection. Its error is one of the disk; what is wrong with
+// a client concerns nobody.
+func (a *answers) answer(c net.Conn) error {
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Second))
+	line, err := bufio.NewReader(io.LimitReader(c, 64)).ReadString('\n')
+	if err != nil {
+		return nil
+	}
+	if err := a.write(line); err != nil {
+		return err
+	}
+	io.WriteString(c, line)
+	return nil
+}
+
+func (a *answers) write(line string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, err := a.f.WriteString(line); err != nil {
+		return err
+	}
+	return a.f.Sync()
+}

@@ -1,0 +1,89 @@
+//go:build linux
+
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// ServiceAddress is the address that moves in the default configuration.
+var ServiceAddress = netip.MustParsePrefix("10.7.0.50/24")
+
+// Of the default configuration.
+const (
+	Group       = "files"
+	SharedDisk  = "/dev/shared0"
+	SharedMount = "/srv/shared"
+	AnswersFile = SharedMount + "/answers"
+	ServicePort = 7000
+)
+
+// DefaultConfig is the cluster "lab": its nodes are the hosts that are cabled to
+// the disks, its one group is a file system, an address and [Dispatch]'s own
+// application.
+func DefaultConfig(o Options) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+
+	line("cluster = %q", "lab")
+	if o.Timers == TunedTimers {
+		line("\n[keepalive]\ninterval = %q\ntimeout  = %q", "50ms", "250ms")
+	}
+	var nodes []string
+	for _, h := range o.Hosts {
+		if h.Name == Witness {
+			line("\n[witness]\naddresses = %s", inline(h))
+		}
+		if !h.Disks {
+			continue
+		}
+		nodes = append(nodes, fmt.Sprintf("%q", h.Name))
+		line("\n[node.%s]\naddresses = %s", h.Name, inline(h))
+		line("fence     = { agent = %q, options = { plug = %q } }", "fence_lab", h.Name)
+	}
+	policy := o.Policy
+	if policy == "" {
+		policy = "cascading"
+	}
+	line("\n[group.%s]\npolicy = %q\nnodes  = [%s]", Group, policy, strings.Join(nodes, ", "))
+	if o.Group != "" {
+		line("%s", strings.TrimRight(o.Group, "\n"))
+	}
+	line("\n[[group.%s.address]]\nlabel   = %q\nprefix  = %q\nnetwork = %q", Group, "svc", ServiceAddress, PublicNet)
+	line("\n[[group.%s.filesystem]]\nmount  = %q\ndevice = %q\ntype   = %q", Group, SharedMount, SharedDisk, "ext4")
+	line("\n[[group.%s.application]]\nname = %q\nrun  = [", Group, "answers")
+	for _, a := range AppCommand(o.App...) {
+		line("  %q,", a)
+	}
+	line("]")
+	return b.String()
+}
+
+// AppCommand is the application of the default configuration, with more
+// arguments.
+func AppCommand(more ...string) []string {
+	return append([]string{binaryInside, "lab-app",
+		"--listen", netip.AddrPortFrom(ServiceAddress.Addr(), ServicePort).String(), "--file", AnswersFile}, more...)
+}
+
+// inline is a host's addresses as a TOML inline table, networks in fixed order.
+func inline(h Host) string {
+	var parts []string
+	for _, n := range networks {
+		if p, ok := h.Addresses[n]; ok {
+			parts = append(parts, fmt.Sprintf("%s = %q", n, p))
+		}
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
+}
+
+// newKey is a cluster key: 32 random bytes, base64.
+func newKey() []byte {
+	var k [32]byte
+	rand.Read(k[:]) // never fails (crypto/rand)
+	return []byte(base64.StdEncoding.EncodeToString(k[:]) + "\n")
+}
