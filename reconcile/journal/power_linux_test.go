@@ -110,3 +110,65 @@ func TestPowerCut(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFlushThatFails takes the room away from below the file system: write(2)
+// reaches the cache and fsync(2) cannot reach the device.
+func TestFlushThatFails(t *testing.T) {
+	if !ownMounts(t) {
+		return
+	}
+	dir := t.TempDir()
+	at, below := filepath.Join(dir, "disk"), filepath.Join(dir, "below")
+	for _, d := range []string{at, below} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("tmpfs", below, "tmpfs", 0, "size=4m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(below, 0) })
+	image := filepath.Join(below, "image")
+	for _, cmd := range [][]string{
+		{"truncate", "-s", "16M", image},
+		{"mkfs.ext4", "-q", "-F", "-O", "^has_journal", image},
+		{"mount", "-o", "loop,errors=continue", image, at},
+	} {
+		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, out)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(at, 0) })
+
+	j := mustOpen(t, filepath.Join(at, "j"), Options{})
+	if err := j.AppendSync(Record{Kind: Started, Why: "before"}); err != nil {
+		t.Fatal(err)
+	}
+	release := fill(t, below)
+	var err error
+	for range 100 { // until a block is needed that the image does not have yet
+		if err = j.AppendSync(Record{Kind: Started, Why: strings.Repeat("x", 1000)}); err != nil {
+			break
+		}
+	}
+	if err == nil || errors.Is(err, ErrHeld) || j.State().Err == "" {
+		t.Fatalf("the flush did not fail: %v, %+v", err, j.State())
+	}
+	release()
+	if err := j.AppendSync(Record{Kind: Started, Why: "after"}); err != nil {
+		t.Fatalf("after the device is well again: %v", err)
+	}
+	if s := j.State(); s != (State{}) {
+		t.Errorf("state: %+v", s)
+	}
+	if !exists(j.path(1)) {
+		t.Error("the file that failed to flush is written on")
+	}
+	rs := mustRecords(t, j, Filter{})
+	if n := len(rs); rs[n-2].Why != "after" || rs[n-1].Kind != Note || rs[n-1].Err == "" {
+		t.Errorf("the last records: %+v", rs[n-2:])
+	}
+	if err := errors.Join(j.Close(), unix.Unmount(at, 0), unix.Unmount(below, 0)); err != nil {
+		t.Error(err)
+	}
+}
