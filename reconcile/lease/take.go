@@ -43,7 +43,7 @@ func (k *Keeper) Take(ctx context.Context, t reconcile.TakeClaim) (reconcile.Cla
 	}
 	c, err := k.put(ctx, id, reconcile.Claim{
 		Group: t.Group, Holder: k.node, BootID: k.boot, Epoch: t.Epoch,
-		Evidence: t.Evidence, Reason: t.Reason, At: time.Now().UTC().Round(0),
+		Evidence: t.Evidence, Reason: t.Reason, Pinned: t.Pinned, At: time.Now().UTC().Round(0),
 	}, was.Revision)
 	if err != nil {
 		return fail(err)
@@ -67,6 +67,11 @@ func (k *Keeper) proven(t reconcile.TakeClaim, was reconcile.Claim, v reconcile.
 		k.mu.Unlock()
 		if !was.Released && !signing {
 			return fmt.Errorf("%w: %s has not released it", ErrChanged, was.Holder)
+		}
+		return nil
+	case reconcile.EvidenceOwn:
+		if !k.mine(was) || was.Released {
+			return fmt.Errorf("%w: it is not our own claim, epoch %d of %s", ErrChanged, was.Epoch, was.Holder)
 		}
 		return nil
 	}
