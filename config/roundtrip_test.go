@@ -1,0 +1,221 @@
+package config_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"understudy/config"
+)
+
+var (
+	anyText  = rapid.StringMatching(`[ -~äé\n\t\x7f"'\\#]{0,12}`)
+	oneLine  = rapid.StringMatching(`[ -~é"'\\#]{0,12}`)
+	anyWord  = rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,8}`)
+	anyPath  = rapid.StringMatching(`(/[a-z"'\\ #]{1,5}x){1,3}`)
+	anyLimit = rapid.Custom(func(t *rapid.T) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(100*time.Millisecond), int64(24*time.Hour)).Draw(t, "limit"))
+	})
+)
+
+// names draws distinct names with a prefix that keeps them from each other's way.
+func names(t *rapid.T, prefix string, least, most int) []string {
+	n := rapid.IntRange(least, most).Draw(t, prefix)
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%d%s", prefix, i, rapid.StringMatching(`[._a-z-]{0,3}`).Draw(t, "suffix"))
+	}
+	return out
+}
+
+// anyOptions draws sorted options.
+func anyOptions(t *rapid.T, key string, value *rapid.Generator[string]) []config.Option {
+	var out []config.Option
+	for i := range rapid.IntRange(0, 3).Draw(t, key) {
+		out = append(out, config.Option{Key: fmt.Sprintf("%s%d", key, i), Value: value.Draw(t, "value")})
+	}
+	return out
+}
+
+// anyConfig draws a valid Config, without its networks, lines and hash.
+func anyConfig(t *rapid.T) *config.Config {
+	c := &config.Config{
+		Cluster: anyWord.Draw(t, "cluster"), KeyFile: anyPath.Draw(t, "key file"),
+		Lease: config.Lease{Store: config.StoreEmbedded, TTL: 10 * time.Second, Renew: 1500 * time.Microsecond * 1000, Request: time.Second,
+			Margin: 700 * time.Millisecond, Tick: 50 * time.Millisecond, Election: 333 * time.Millisecond, ClientPort: 1, PeerPort: 65535},
+		Keepalive: config.Keepalive{Interval: 70 * time.Millisecond, Timeout: 211 * time.Millisecond, Port: uint16(rapid.IntRange(1, 65535).Draw(t, "port"))},
+	}
+	if rapid.Bool().Draw(t, "etcd") {
+		c.Lease.Store, c.Lease.Tick, c.Lease.Election, c.Lease.ClientPort, c.Lease.PeerPort = config.StoreEtcd, 0, 0, 0, 0
+		c.Lease.Endpoints = []string{"https://etcd.example.com:2379", "https://[::1]:1"}
+		if rapid.Bool().Draw(t, "tls") {
+			c.Lease.TLS = config.TLS{CA: anyPath.Draw(t, "ca"), Cert: anyPath.Draw(t, "cert"), Key: anyPath.Draw(t, "key")}
+			c.KeyFile = rapid.SampledFrom([]string{"", "/k"}).Draw(t, "no key")
+		}
+	}
+	networks := names(t, "net", 1, 3)
+	address := func(network, host int) config.NodeAddress {
+		format := rapid.SampledFrom([]string{"10.%d.0.%d/16"}).Draw(t, "family")
+		if network == 2 {
+			format = "fd00:%d::%d/64"
+		}
+		return config.NodeAddress{Network: networks[network], Prefix: netip.MustParsePrefix(fmt.Sprintf(format, network+1, host))}
+	}
+	nodes := names(t, "node", 1, 3)
+	for i, name := range nodes {
+		n := config.Node{Name: name}
+		for k := range networks {
+			n.Addresses = append(n.Addresses, address(k, i+1))
+		}
+		if rapid.Bool().Draw(t, "fence") {
+			n.Fence = &config.Fence{Agent: "fence_x", Options: anyOptions(t, "o", oneLine), Timeout: anyLimit.Draw(t, "timeout")}
+		}
+		c.Nodes = append(c.Nodes, n)
+	}
+	if c.Lease.Store == config.StoreEmbedded && (len(nodes) == 2 || rapid.Bool().Draw(t, "witness")) {
+		c.Witness = &config.Witness{Name: "witness", Addresses: []config.NodeAddress{address(0, 99)}}
+	}
+	for i, name := range names(t, "group", 0, 3) {
+		c.Groups = append(c.Groups, anyGroup(t, name, i, nodes, networks))
+	}
+	return c
+}
+
+func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.Group {
+	g := config.Group{
+		Name: name, Nodes: slices.Clone(nodes),
+		Policy:           rapid.SampledFrom([]config.Policy{config.Cascading, config.Rotating}).Draw(t, "policy"),
+		OnReleaseFailure: rapid.SampledFrom([]config.ReleaseFailure{config.BlockOnReleaseFailure, config.RebootOnReleaseFailure}).Draw(t, "release"),
+		Settle:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "settle")),
+		Restarts:         rapid.IntRange(0, 1000).Draw(t, "restarts"), RestartWindow: time.Second + anyLimit.Draw(t, "window"),
+	}
+	slices.Reverse(g.Nodes)
+	if g.Policy == config.Rotating {
+		g.Fallback.Kind = config.FallbackNever
+		g.Hostname = rapid.SampledFrom([]string{"", "db", "db-1.example.com"}).Draw(t, "hostname")
+	} else {
+		g.Fallback.Kind = rapid.SampledFrom([]config.FallbackKind{config.FallbackImmediate, config.FallbackNever, config.FallbackWindow}).Draw(t, "fallback")
+		if g.Fallback.Kind == config.FallbackWindow {
+			from := rapid.IntRange(0, 1439).Draw(t, "from")
+			g.Fallback.From = time.Duration(from) * time.Minute
+			g.Fallback.To = time.Duration((from+rapid.IntRange(1, 1439).Draw(t, "length"))%1440) * time.Minute
+		}
+	}
+	for k := range rapid.IntRange(0, 2).Draw(t, "addresses") {
+		bits := rapid.SampledFrom([]int{16, 32}).Draw(t, "bits")
+		g.Addresses = append(g.Addresses, config.ServiceAddress{Label: fmt.Sprintf("svc%d-%d", i, k), Network: networks[0],
+			Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i + 1), byte(k + 1)}), bits)})
+	}
+	for k := range rapid.IntRange(0, 3).Draw(t, "filesystems") {
+		fs := config.Filesystem{Mount: fmt.Sprintf("/srv/%d%s", i, anyPath.Draw(t, "mount")) + strings.Repeat("/n", k),
+			Device: fmt.Sprintf("/dev/disk/by-id/%d-%d", i, k), Type: "xfs"}
+		if k > 0 {
+			fs.Mount = g.Filesystems[k-1].Mount + "/n"
+			fs.Options = []string{"noatime", "x=\"y\""}
+		}
+		if rapid.Bool().Draw(t, "lvm") {
+			fs.Volume = fmt.Sprintf("vg%d", i)
+			if v := (config.Volume{Name: fs.Volume, Kind: config.LVM}); !slices.Contains(g.Volumes, v) {
+				g.Volumes = append(g.Volumes, v)
+			}
+		}
+		g.Filesystems = append(g.Filesystems, fs)
+	}
+	for _, name := range names(t, "app", 0, 3) {
+		g.Applications = append(g.Applications, anyApplication(t, name, &g))
+	}
+	return g
+}
+
+func anyApplication(t *rapid.T, name string, g *config.Group) config.Application {
+	command := func() []string { return append([]string{anyPath.Draw(t, "program")}, anyText.Draw(t, "argument")) }
+	a := config.Application{
+		Name: name, StartLimit: anyLimit.Draw(t, "start"), StopLimit: anyLimit.Draw(t, "stop"), ProbeLimit: anyLimit.Draw(t, "probe"),
+		Environment: anyOptions(t, "E", anyText), RPCExclude: rapid.Bool().Draw(t, "rpc"),
+	}
+	if rapid.Bool().Draw(t, "probe") {
+		a.Probe = command()
+		a.ProbeInterval = time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "interval"))
+	}
+	if rapid.Bool().Draw(t, "run") {
+		a.Run, a.Daemons = command(), []config.Daemon{{Name: name}}
+	} else {
+		a.Start, a.Stop = command(), command()
+		a.Profile = rapid.SampledFrom([]string{"", "dce", "dfs"}).Draw(t, "profile")
+		a.Daemons = []config.Daemon{{Name: "a", Exe: anyPath.Draw(t, "exe")}, {Name: "b", PIDFile: "/run/b"}, {Name: "c", Match: `^"c"\s+#`}}
+	}
+	if len(g.Filesystems) > 0 && rapid.Bool().Draw(t, "purge") {
+		a.Purge = []config.Purge{{Path: g.Filesystems[0].Mount + "/stale", Tree: rapid.Bool().Draw(t, "tree")}}
+	}
+	return a
+}
+
+// TestExplainRoundTrip: a Config that is explained and parsed again says the same.
+func TestExplainRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := anyConfig(t)
+		got := again(t, want)
+		sorted := slices.IsSortedFunc(got.Networks, func(a, b config.Network) int { return cmp.Compare(a.Name, b.Name) })
+		if len(got.Networks) == 0 || !sorted {
+			t.Fatalf("networks: %+v", got.Networks)
+		}
+		twice := again(t, got)
+		same(t, twice, got)
+		got.Networks = nil
+		same(t, got, want)
+	})
+}
+
+// FuzzParse: Parse never panics; its findings stand on lines of the file and print
+// on one line; what it accepts survives Explain.
+func FuzzParse(f *testing.F) {
+	for _, glob := range []string{"*.toml", "testdata/*.toml"} {
+		files, _ := filepath.Glob(glob)
+		for _, name := range files {
+			if data, err := os.ReadFile(name); err == nil {
+				f.Add(data)
+			}
+		}
+	}
+	archives, _ := filepath.Glob("testdata/*.txtar")
+	for _, name := range archives {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, sections := parseArchive(string(data))
+		for _, s := range sections {
+			f.Add([]byte(s.data))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, list := config.Check("f.toml", data)
+		lines := strings.Count(string(data), "\n") + 1
+		last := 0
+		for _, finding := range list {
+			if finding.Line < 1 || finding.Line > lines || finding.Line < last {
+				t.Fatalf("line %d of %d after %d: %s", finding.Line, lines, last, finding)
+			}
+			last = finding.Line
+			if strings.ContainsAny(finding.String(), "\n\r\x00") || finding.WayOut == "" {
+				t.Fatalf("%q", finding)
+			}
+		}
+		_, again2 := config.Check("f.toml", data)
+		if !reflect.DeepEqual(list, again2) {
+			t.Fatalf("two checks of the same bytes differ:\n%v\n%v", list, again2)
+		}
+		if c != nil {
+			same(t, again(t, c), c)
+		}
+	})
+}
