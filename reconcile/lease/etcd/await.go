@@ -9,40 +9,60 @@ import (
 	etcdlease "go.etcd.io/etcd/server/v3/lease"
 )
 
-// limiter bounds the calls under way. A member whose disk hangs answers none of
-// them, and each renewal interval brings another.
-type limiter chan struct{}
+// calls are the calls of a store that are under way.
+type calls struct {
+	// slots bounds them. A member whose disk hangs answers none, and each renewal
+	// interval brings another.
+	slots chan struct{}
+	// elected is closed when the member knows a new leader; nil: nobody says so.
+	elected func() <-chan struct{}
+}
 
-func newLimiter() limiter { return make(limiter, 64) }
+func newCalls() calls { return calls{slots: make(chan struct{}, 64)} }
 
 // await calls f and returns when its context ends, whether f does or not: inside
 // a member some waits (for an applied index, for a lock of the back end) have
 // limits of their own. What f brings later is dropped.
-func await[T any](ctx context.Context, l *limiter, f func(context.Context) (T, error)) (T, error) {
+//
+// It calls f again when a new leader is elected. What was sent to the one before
+// may have died with it, and etcd does not repeat it: its client would wait for
+// the whole of its limit. f must bear repetition.
+func await[T any](ctx context.Context, c *calls, f func(context.Context) (T, error)) (T, error) {
 	var zero T
-	select {
-	case *l <- struct{}{}:
-	case <-ctx.Done():
-		return zero, fmt.Errorf("cannot reach the store: too many calls hang: %w", context.Cause(ctx))
-	}
 	type answer struct {
 		v   T
 		err error
 	}
-	back := make(chan answer, 1)
-	go func() {
-		defer func() { <-*l }()
-		v, err := f(ctx)
-		back <- answer{v, err}
-	}()
-	select {
-	case a := <-back:
-		if a.err != nil && ctx.Err() != nil && !gone(a.err) {
-			a.err = errors.Join(context.Cause(ctx), a.err)
+	for {
+		var elected <-chan struct{}
+		if c.elected != nil {
+			elected = c.elected()
 		}
-		return a.v, a.err
-	case <-ctx.Done():
-		return zero, fmt.Errorf("no answer from the store: %w", context.Cause(ctx))
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			return zero, fmt.Errorf("cannot reach the store: too many calls hang: %w", context.Cause(ctx))
+		}
+		once, cancel := context.WithCancel(ctx)
+		back := make(chan answer, 1)
+		go func() {
+			defer func() { <-c.slots }()
+			v, err := f(once)
+			back <- answer{v, err}
+		}()
+		select {
+		case a := <-back:
+			cancel()
+			if a.err != nil && ctx.Err() != nil && !gone(a.err) {
+				a.err = errors.Join(context.Cause(ctx), a.err)
+			}
+			return a.v, a.err
+		case <-elected:
+			cancel()
+		case <-ctx.Done():
+			cancel()
+			return zero, fmt.Errorf("no answer from the store: %w", context.Cause(ctx))
+		}
 	}
 }
 

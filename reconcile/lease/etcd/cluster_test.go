@@ -168,3 +168,15 @@ func (k *cluster) lead(name string) {
 	}
 	k.Fatalf("%s will not lead", name)
 }
+
+// crash silences a member as a power cut would: nothing is handed over, nothing
+// more arrives or leaves. stop removes what is left of it.
+func (k *cluster) crash(name string) {
+	server := k.members[name].etcd.Server
+	for _, m := range server.Cluster().Members() {
+		if m.ID != server.MemberID() {
+			server.CutPeer(m.ID)
+		}
+	}
+	server.PauseSending()
+}

@@ -228,3 +228,30 @@ func TestAKeyThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// The leader dies with a claim on its way: the claim goes to the next leader at
+// once, not when its limit has passed.
+func TestALeaderDiesWithAClaimOnItsWay(t *testing.T) {
+	t.Parallel()
+	k := run(t, 3)
+	s := k.store("beta")
+	id, err := s.Grant(t.Context(), "beta", "b1", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.lead("alpha")
+	k.crash("alpha")
+	began := time.Now()
+	rev, err := s.Take(t.Context(), id, reconcile.Claim{Group: "g", Holder: "beta", BootID: "b1", Epoch: 1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An election takes one to two timeouts; a split vote doubles it.
+	if d := time.Since(began); d > 4*k.cfg.Lease.Election+500*time.Millisecond {
+		t.Errorf("it took %s", d)
+	}
+	v, err := s.View(t.Context())
+	if err != nil || v.Claims["g"].Revision != rev {
+		t.Errorf("%+v, %v", v, err)
+	}
+}

@@ -133,6 +133,7 @@ func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
 // end at once when the member has failed.
 func (m *Member) Store() (lease.Store, error) {
 	s := newStore(m.client, m.o.Config.Cluster)
+	s.calls.elected = m.etcd.Server.LeaderChangedNotify
 	s.renew = func(ctx context.Context, id clientv3.LeaseID) (int64, error) {
 		return m.etcd.Server.LeaseRenew(ctx, etcdlease.LeaseID(id))
 	}

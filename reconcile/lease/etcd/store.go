@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -17,14 +18,14 @@ import (
 
 // store implements lease.Store over a client of etcd. Every write that decides
 // is one transaction whose comparisons make a repetition harmless, so it does
-// not matter whether a client below repeats it.
+// not matter whether await, or a client below, repeats it.
 type store struct {
 	*clientv3.Client
 	prefix string
 	// renew extends a lease; ErrLeaseNotFound if there is none. It gives the
 	// time the lease has from now on, in seconds.
 	renew func(ctx context.Context, id clientv3.LeaseID) (int64, error)
-	calls limiter
+	calls calls
 
 	mu    sync.Mutex
 	nodes map[clientv3.LeaseID]string // the node that each lease was granted to
@@ -33,7 +34,7 @@ type store struct {
 var _ lease.Store = (*store)(nil)
 
 func newStore(c *clientv3.Client, cluster string) *store {
-	s := &store{Client: c, prefix: "/understudy/" + cluster + "/", calls: newLimiter(), nodes: map[clientv3.LeaseID]string{}}
+	s := &store{Client: c, prefix: "/understudy/" + cluster + "/", calls: newCalls(), nodes: map[clientv3.LeaseID]string{}}
 	s.renew = func(ctx context.Context, id clientv3.LeaseID) (int64, error) {
 		r, err := c.KeepAliveOnce(ctx, id)
 		if err != nil {
@@ -196,7 +197,9 @@ func (s *store) Take(ctx context.Context, id lease.LeaseID, next reconcile.Claim
 	if err != nil {
 		return 0, err
 	}
+	var attempts atomic.Int32
 	return await(ctx, &s.calls, func(ctx context.Context) (int64, error) {
+		again := attempts.Add(1) > 1
 		key, holder := s.prefix+claims+next.Group, s.prefix+live+next.Holder
 		r, err := s.Txn(ctx).If(
 			clientv3.Compare(clientv3.ModRevision(key), "=", was),
@@ -204,13 +207,16 @@ func (s *store) Take(ctx context.Context, id lease.LeaseID, next reconcile.Claim
 		).Then(
 			clientv3.OpPut(key, value),
 		).Else(
-			clientv3.OpGet(holder),
+			clientv3.OpGet(holder), clientv3.OpGet(key),
 		).Commit()
 		switch {
 		case err != nil:
 			return 0, err
 		case r.Succeeded:
 			return r.Header.Revision, nil
+		}
+		if kv := only(r, 1); again && kv.GetModRevision() > was && string(kv.GetValue()) == value {
+			return kv.ModRevision, nil // an earlier attempt had arrived
 		}
 		if kv := only(r, 0); kv == nil || kv.Lease != int64(id) {
 			return 0, lease.ErrNoLease
