@@ -39,7 +39,8 @@ func (l *limited) Write(p []byte) (int, error) {
 type command struct {
 	argv  []string
 	stdin string
-	max   int // bytes kept of each of stdout and stderr; zero: outputLimit
+	env   []string // nil: cleanEnvironment
+	max   int      // bytes kept of each of stdout and stderr; zero: outputLimit
 }
 
 // outcome is how a command ended.
@@ -78,8 +79,11 @@ func run(ctx context.Context, c command) (outcome, error) {
 		c.max = outputLimit
 	}
 	out, errOut := &limited{max: c.max}, &limited{max: c.max}
-	cmd := exec.Command(path, c.argv[1:]...)
+	cmd := &exec.Cmd{Path: path, Args: c.argv}
 	cmd.Env = cleanEnvironment
+	if c.env != nil {
+		cmd.Env = c.env
+	}
 	cmd.Dir = "/"
 	cmd.Stdin = strings.NewReader(c.stdin)
 	cmd.Stdout, cmd.Stderr = out, errOut

@@ -71,6 +71,12 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return h.purge(ctx, s)
 	case reconcile.AddAddress:
 		return h.addAddress(ctx, s)
+	case reconcile.Start:
+		return h.start(ctx, s)
+	case reconcile.Verify:
+		return h.verify(ctx, s)
+	case reconcile.Stop:
+		return h.stop(ctx, s)
 	case reconcile.DropAddress:
 		return h.dropAddress(ctx, s)
 	case reconcile.Unmount:
