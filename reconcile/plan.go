@@ -138,7 +138,8 @@ func (p Plan) Text(w io.Writer) {
 	for _, s := range p.Steps {
 		fmt.Fprintln(w, s.line(width))
 	}
-	fmt.Fprintf(w, "\n%d %s, expected %s%s · plan %s\n", len(p.Steps), plural(len(p.Steps), "step"), Human(p.Cost()), p.parts(), p.Fingerprint())
+	fmt.Fprintln(w)
+	writeWrapped(w, "", fmt.Sprintf("%d %s, expected %s%s · plan %s", len(p.Steps), plural(len(p.Steps), "step"), Human(p.Cost()), p.parts(), p.Fingerprint()))
 }
 
 func (s Planned) line(width int) string {
@@ -164,7 +165,7 @@ func (p Plan) parts() string {
 		sp := s.Step.Spec()
 		if total > 0 && sp.Expect*5 >= total && len(p.Steps) > 1 {
 			name := sp.Object
-			if sp.Verb == "fence" {
+			if sp.Verb == "fence" || utf8.RuneCountInString(name) > 16 {
 				name = sp.Verb
 			}
 			if took[name] == 0 {
