@@ -107,8 +107,10 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 // unheard says why a holder that this node does not hear keeps its claim.
 func unheard(claim Claim, p Peer) []Reason {
 	switch {
-	case p.Name == "" || p.State == PeerHeard:
+	case claim.Holder == "" || p.State == PeerHeard:
 		return nil
+	case p.Name == "":
+		return []Reason{{Text: claim.Holder + " holds the claim and is not in the file", Way: "somebody who has seen it off runs: understudy confirm-down " + claim.Holder}}
 	case p.State == PeerDistant:
 		return []Reason{{Text: claim.Holder + " is silent here, but another machine hears it", Way: "mend the links between it and this node"}}
 	}
@@ -271,7 +273,7 @@ func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim) []Rea
 		why := "is not heard"
 		if p := s.Peer(req.To); p.State == PeerHeard {
 			why = "is not ready"
-			if r := p.Status.Group(g.Name).Reason; r != "" {
+			if r, _, _ := strings.Cut(p.Status.Group(g.Name).Reason, " — "); r != "" {
 				why += ": " + r
 			}
 		}

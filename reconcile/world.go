@@ -23,7 +23,7 @@ type World struct {
 	// NoLease and NoStore name nodes that cannot renew their lease and nodes that
 	// cannot read the store. Both may be nil.
 	NoLease, NoStore map[string]bool
-	boots  int
+	boots            int
 }
 
 // Stage is one plan that would run, in the order of events.
@@ -223,7 +223,11 @@ func (w *World) says(s *Snapshot) NodeStatus {
 		role := s.Memory[g.Name].Role
 		gs := GroupStatus{Group: g.Name, Role: role}
 		if role == fsm.Standby && takeInventory(g, &view).Clean() {
-			_, gs.Ready = unfit(w.Config, g, &view)
+			if r, ok := unfit(w.Config, g, &view); ok {
+				gs.Ready = true
+			} else {
+				gs.Reason = r.String()
+			}
 		}
 		st.Groups = append(st.Groups, gs)
 	}
