@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -35,14 +36,18 @@ func TestScenarios(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			data, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			ar := txtar.Parse(data)
-			s, err := newScenario(section(ar, "config.toml"))
+			file, err := clusterFile(ar)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := newScenario(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,9 +60,15 @@ func TestScenarios(t *testing.T) {
 					t.Fatalf("%s: %v", line, err)
 				}
 			}
+			for line := range strings.Lines(s.out.String()) {
+				// A single word, a value of the environment for example, is not broken.
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 && len(strings.Fields(line)) > 1 {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
 			if *update {
 				setSection(ar, "plans", s.out.Bytes())
-				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
+				if err := os.WriteFile(path, txtar.Format(ar), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
@@ -89,9 +100,10 @@ func setSection(ar *txtar.Archive, name string, data []byte) {
 }
 
 type scenario struct {
-	c   *config.Config
-	w   *World
-	out bytes.Buffer
+	c     *config.Config
+	w     *World
+	views map[string][]func(*Snapshot) // by node: what it sees otherwise than the model says
+	out   bytes.Buffer
 }
 
 func newScenario(file []byte) (*scenario, error) {
@@ -99,7 +111,7 @@ func newScenario(file []byte) (*scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &scenario{c: c, w: Steady(c, noon)}, nil
+	return &scenario{c: c, w: Steady(c, noon), views: map[string][]func(*Snapshot){}}, nil
 }
 
 // do carries out one line: either a word for the cluster or NODE WORD ….
@@ -159,8 +171,11 @@ func (s *scenario) do(f []string) error {
 			return err
 		}
 		s.w.Now = noon.Truncate(24 * time.Hour).Add(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute)
+		for _, h := range s.w.Hosts {
+			h.Since = s.w.Now.Add(-time.Hour)
+		}
 	default:
-		return errors.New("no such word")
+		return s.more(f)
 	}
 	return nil
 }
@@ -173,16 +188,21 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 	switch word {
 	case "decide": // NODE decide GROUP: print what it would do now, and do nothing
 		g := s.c.Group(arg)
-		d := Decide(s.c, g, s.w.look(h))
-		fmt.Fprintf(&s.out, "== %s: %s on %s\n%s, ready %v\n", h.Node, d.Transition.To, d.Transition.Event, d.Phase, d.Status.Ready)
+		d := Decide(s.c, g, s.look(h))
+		fmt.Fprintf(&s.out, "== %s: %s on %s\n", h.Node, d.Transition.To, d.Transition.Event)
+		says := fmt.Sprintf("%s, ready %v", d.Phase, d.Status.Ready)
+		if d.Status.Reason != "" {
+			says += ", as " + d.Status.Reason
+		}
+		writeWrapped(&s.out, "", says)
 		d.Plan.Text(&s.out)
 		fmt.Fprintln(&s.out)
 	case "down":
 		s.w.Down[h.Node] = true
 	case "no-lease":
-		s.w.NoLease = map[string]bool{h.Node: true}
+		s.w.NoLease = with(s.w.NoLease, h.Node)
 	case "no-store":
-		s.w.NoStore = map[string]bool{h.Node: true}
+		s.w.NoStore = with(s.w.NoStore, h.Node)
 	case "just-started":
 		h.Since = s.w.Now
 	case "unread": // mounts, addresses, daemons, devices, hostname
@@ -264,7 +284,7 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 	case "stopping":
 		h.Stopping = arg
 	default:
-		return errors.New("no such word for a node")
+		return s.moreOnHost(h, word, args)
 	}
 	return nil
 }

@@ -1,0 +1,154 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"understudy/fsm"
+)
+
+// clusterFile is the config of a scenario: its own section config.toml, or the
+// section cluster, whose first line names a file of testdata/clusters. Each
+// further line there changes one key, "[TABLE] KEY = VALUE", or takes it out,
+// "[TABLE] KEY".
+func clusterFile(ar *txtar.Archive) ([]byte, error) {
+	if own := section(ar, "config.toml"); own != nil {
+		return own, nil
+	}
+	name, edits, _ := strings.Cut(strings.TrimSpace(string(section(ar, "cluster"))), "\n")
+	data, err := os.ReadFile(filepath.Join("testdata", "clusters", name+".toml"))
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(string(data), "\n")
+	for edit := range strings.Lines(edits) {
+		table, key, ok := strings.Cut(strings.TrimSpace(edit), "] ")
+		at := slices.Index(lines, table+"]")
+		if !ok || at < 0 {
+			return nil, fmt.Errorf("no such table: %s", edit)
+		}
+		name, _, set := strings.Cut(key, " = ")
+		end := at + 1
+		for end < len(lines) && !strings.HasPrefix(lines[end], "[") {
+			end++
+		}
+		body := slices.DeleteFunc(slices.Clone(lines[at+1:end]), func(l string) bool { return strings.HasPrefix(l, name+" = ") })
+		if set {
+			body = slices.Insert(body, 0, key)
+		} else if len(body) == end-at-1 {
+			return nil, fmt.Errorf("no such key: %s", edit)
+		}
+		lines = slices.Replace(lines, at+1, end, body...)
+	}
+	return []byte(strings.Join(lines, "\n")), nil
+}
+
+// look is what a host sees: the model, changed by the words "sees" and
+// "never-had-lease".
+func (s *scenario) look(h *Snapshot) *Snapshot {
+	out := s.w.look(h)
+	for _, change := range s.views[h.Node] {
+		change(out)
+	}
+	return out
+}
+
+func with(m map[string]bool, name string) map[string]bool {
+	m = maps.Clone(m)
+	if m == nil {
+		m = map[string]bool{}
+	}
+	m[name] = true
+	return m
+}
+
+// more are the further words for the cluster.
+func (s *scenario) more(f []string) error {
+	switch f[0] {
+	case "holder": // holder GROUP NAME: the claim is of a machine that the file does not name
+		c := s.w.Store.Claims[f[1]]
+		c.Holder, c.BootID = f[2], "boot-of-"+f[2]
+		s.w.Store.Claims[f[1]] = c
+	case "live": // live NODE: the store has a lease of a later boot of it than the one that claimed
+		s.w.Store.Live[f[1]] = "next-boot-of-" + f[1]
+	default:
+		return errors.New("no such word")
+	}
+	return nil
+}
+
+// moreOnHost are the further words for one host.
+func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
+	switch word {
+	case "sees": // NODE sees PEER unknown|heard|distant|silent, for the word decide
+		state := slices.IndexFunc([]PeerState{PeerUnknown, PeerHeard, PeerDistant, PeerSilent}, func(p PeerState) bool { return p.String() == args[1] })
+		if state < 0 {
+			return errors.New("no such state of a peer")
+		}
+		s.views[h.Node] = append(s.views[h.Node], func(v *Snapshot) {
+			for i := range v.Peers {
+				if v.Peers[i].Name == args[0] {
+					v.Peers[i].State = PeerState(state)
+					if v.Peers[i].State != PeerHeard {
+						v.Peers[i].BootID, v.Peers[i].Status = "", NodeStatus{}
+					}
+				}
+			}
+		})
+	case "never-had-lease":
+		s.views[h.Node] = append(s.views[h.Node], func(v *Snapshot) { v.Lease = Lease{} })
+	case "lease":
+		delete(s.w.NoLease, h.Node)
+	case "store":
+		delete(s.w.NoStore, h.Node)
+	case "reboot": // NODE reboot: it comes back empty, as another boot
+		for i := range s.w.Hosts {
+			if s.w.Hosts[i] == h {
+				s.w.Hosts[i] = s.w.boot(h.Node, s.w.Now.Add(-time.Hour))
+				s.w.Down[h.Node] = false
+			}
+		}
+	case "restart": // NODE restart: the program, not the host
+		for g := range h.Memory {
+			m := h.Memory[g]
+			m.Role = fsm.Rejoining
+			h.Memory[g] = m
+		}
+		h.Since = s.w.Now
+	case "later": // NODE later: it has looked for an hour
+		h.Since = s.w.Now.Add(-time.Hour)
+	case "hostname":
+		h.Hostname = Read(args[0], noon)
+	case "conflict": // NODE conflict LABEL: duplicate address detection found another holder
+		h.Addrs.Value = slices.Clone(h.Addrs.Value)
+		for _, g := range s.c.Groups {
+			for _, a := range g.Addresses {
+				for i := range h.Addrs.Value {
+					if b := &h.Addrs.Value[i]; a.Label == args[0] && b.Prefix.Addr() == a.Prefix.Addr() {
+						b.Conflict = true
+					}
+				}
+			}
+		}
+	case "no-own-address": // NODE no-own-address NETWORK
+		h.drop(s.c.Node(h.Node).Address(args[0]).Addr())
+	case "second-link": // NODE second-link NAME: a link that is in no network of the file
+		h.Links = Read(append(slices.Clone(h.Links.Value), Link{Index: 9, Name: args[0], Up: true, Carrier: true}), noon)
+	case "stranger-address": // NODE stranger-address PREFIX LINK
+		prefix, err := netip.ParsePrefix(args[0])
+		h.Addrs = Read(append(slices.Clone(h.Addrs.Value), Addr{Link: args[1], Prefix: prefix}), noon)
+		return err
+	default:
+		return errors.New("no such word for a node")
+	}
+	return nil
+}
