@@ -88,6 +88,19 @@ func NewReader(cfg *config.Config, stateDir, bootID string) (*Reader, error) {
 	return r, nil
 }
 
+// LocalPIDFiles lists the pid files that do not lie on a file system of a group.
+func (r *Reader) LocalPIDFiles() []string {
+	var out []string
+	for _, a := range r.apps {
+		for _, rule := range a.rules {
+			if rule.pidFile != "" && !below(rule.pidFile, r.shared) {
+				out = append(out, rule.pidFile)
+			}
+		}
+	}
+	return out
+}
+
 // Look returns every application of the file in file order, with the processes
 // of each of its daemons by pid. Something that could not be read makes the
 // whole look an error, for a daemon must not be called absent on half a search.

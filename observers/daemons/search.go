@@ -40,8 +40,8 @@ func (r *Reader) search(ctx context.Context, now time.Time, missing, changed boo
 		r.forget()
 	}
 	for _, pid := range r.list {
-		if pid == self {
-			continue
+		if pid == self || pid == 1 {
+			continue // neither this process nor init is an application's daemon
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cannot search for daemons: at process %d: %w", pid, err)

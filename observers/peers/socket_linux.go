@@ -1,0 +1,72 @@
+package peers
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// freebind lets a socket be bound to an address that is not on the host yet
+// (ip(7), IP_FREEBIND).
+func freebind(network, _ string, c syscall.RawConn) error {
+	var err error
+	control := c.Control(func(fd uintptr) {
+		if network == "udp6" {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+		} else {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+		}
+	})
+	if control != nil {
+		return control
+	}
+	return err
+}
+
+// receive gives every packet to take until the socket's read deadline passes or
+// it fails. busy is set before a packet is taken out of the socket, and cleared
+// when all have been judged.
+func receive(conn *net.UDPConn, busy *atomic.Bool, take func([]byte)) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	buf := make([]byte, maxPacket+1)
+	err = raw.Read(func(fd uintptr) bool {
+		busy.Store(true)
+		defer busy.Store(false)
+		for {
+			n, err := unix.Read(int(fd), buf)
+			switch err {
+			case nil:
+				take(buf[:n])
+			case unix.EINTR:
+			case unix.EAGAIN:
+				return false
+			default:
+				failed = err
+				return true
+			}
+		}
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// waiting reports whether a packet lies in the socket.
+func waiting(conn *net.UDPConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	if raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) != nil || err != nil {
+		return false
+	}
+	return n > 0
+}

@@ -1,0 +1,193 @@
+package peers
+
+import (
+	"slices"
+	"time"
+
+	"understudy/reconcile"
+)
+
+// unheard is the moment of something that never happened.
+const unheard = time.Duration(-1 << 62)
+
+// table is what was heard of every other machine and when. Moments are those of
+// one clock that goes on in suspend. It holds no goroutine and reads no clock.
+type table struct {
+	timeout time.Duration
+	since   time.Duration // listening began
+	peers   []*peer       // in the order that is told
+}
+
+// peer is what is known of one machine.
+type peer struct {
+	name  string
+	links []link // by network name
+
+	known     bool // a session was ever in force
+	session   session
+	retired   []session // were in force or lost against one; never again
+	challenge challenge // ours, for a session that is not in force
+	echo      nonce     // the machine's latest challenge, to be sent back
+	heard     time.Duration
+
+	hearsay []hearsay // what this machine says of others
+	pieces  pieces
+	status  reconcile.NodeStatus
+
+	told  reconcile.Peer // the last verdict; its ages are of then
+	dirty bool           // the status is news
+	owed  bool           // a packet at once: it waits for our echo or challenge
+}
+
+// link is one network that a machine is on.
+type link struct {
+	network  string
+	shared   bool // this machine is on it too
+	sequence uint64
+	heard    time.Duration // last packet that counted
+	hears    time.Duration // when the machine last heard us here, by its own word
+}
+
+// hearsay is when another machine was last heard, by the word of this one.
+type hearsay struct {
+	machine string
+	at      time.Duration
+}
+
+func (t *table) peer(name string) *peer {
+	for _, p := range t.peers {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (p *peer) link(network string) *link {
+	for i := range p.links {
+		if p.links[i].network == network {
+			return &p.links[i]
+		}
+	}
+	return nil
+}
+
+// within reports whether at is less than the timeout before now.
+func (t *table) within(at, now time.Duration) bool { return at != unheard && now-at < t.timeout }
+
+// state is the verdict on one machine at a moment.
+func (t *table) state(p *peer, now time.Duration) reconcile.PeerState {
+	switch {
+	case t.within(p.heard, now):
+		return reconcile.PeerHeard
+	case t.within(t.hearsay(p.name, now), now):
+		return reconcile.PeerDistant
+	case now-t.since < t.timeout:
+		return reconcile.PeerUnknown
+	}
+	return reconcile.PeerSilent
+}
+
+// hearsay is the latest moment at which any machine that is heard now says it
+// heard name.
+func (t *table) hearsay(name string, now time.Duration) time.Duration {
+	at := unheard
+	for _, p := range t.peers {
+		if p.name == name || !t.within(p.heard, now) {
+			continue
+		}
+		for _, h := range p.hearsay {
+			if h.machine == name {
+				at = max(at, h.at)
+			}
+		}
+	}
+	return at
+}
+
+// judge gives the verdict on every machine at a moment.
+func (t *table) judge(now time.Duration) []reconcile.Peer {
+	verdicts := make([]reconcile.Peer, 0, len(t.peers))
+	for _, p := range t.peers {
+		v := reconcile.Peer{Name: p.name, State: t.state(p, now), BootID: p.session.boot, Status: p.status, Links: make([]reconcile.PeerLink, 0, len(p.links))}
+		for _, l := range p.links {
+			v.Links = append(v.Links, reconcile.PeerLink{Network: l.network, Heard: t.within(l.heard, now), Age: age(l.heard, now), Hears: t.within(l.hears, now)})
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts
+}
+
+// age is the time since at, negative if it never happened.
+func age(at, now time.Duration) time.Duration {
+	if at == unheard {
+		return -1
+	}
+	return max(now-at, 0)
+}
+
+// news reports whether the verdict on any machine differs from what was told in
+// anything but ages.
+func (t *table) news(now time.Duration) bool {
+	return slices.ContainsFunc(t.peers, func(p *peer) bool { return t.newsOf(p, now) })
+}
+
+func (t *table) newsOf(p *peer, now time.Duration) bool {
+	if p.dirty || t.state(p, now) != p.told.State || p.session.boot != p.told.BootID {
+		return true
+	}
+	for i := range p.links {
+		l, told := &p.links[i], &p.told.Links[i]
+		if t.within(l.heard, now) != told.Heard || t.within(l.hears, now) != told.Hears {
+			return true
+		}
+	}
+	return false
+}
+
+// next is the earliest moment after now at which something runs out if nothing
+// more is heard; unheard if there is none.
+func (t *table) next(now time.Duration) time.Duration {
+	next := unheard
+	expires := func(at time.Duration) {
+		if at != unheard && at+t.timeout > now && (next == unheard || at+t.timeout < next) {
+			next = at + t.timeout
+		}
+	}
+	expires(t.since)
+	for _, p := range t.peers {
+		expires(p.heard)
+		for i := range p.links {
+			expires(p.links[i].heard)
+			expires(p.links[i].hears)
+		}
+		for i := range p.hearsay {
+			expires(p.hearsay[i].at)
+		}
+	}
+	return next
+}
+
+// pause takes a gap in which this process did not run out of every silence that
+// is not yet complete: whoever was not silent when it began gets a whole timeout
+// from now on.
+func (t *table) pause(began, now time.Duration) {
+	fresh := func(at *time.Duration) {
+		if t.within(*at, began) {
+			*at = max(*at, now)
+		}
+	}
+	if began-t.since < t.timeout {
+		t.since = now
+	}
+	for _, p := range t.peers {
+		fresh(&p.heard)
+		for i := range p.links {
+			fresh(&p.links[i].heard)
+			fresh(&p.links[i].hears)
+		}
+		for i := range p.hearsay {
+			fresh(&p.hearsay[i].at)
+		}
+	}
+}
