@@ -182,6 +182,11 @@ func (k *keeper) fork(argv, env []string, dir string, fds []uintptr) (*child, er
 		dir = "/root"
 	}
 	base := []string{pathInside, "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"}
+	for _, name := range []string{"GOCOVERDIR", "GODEBUG", "GOMAXPROCS", "GORACE", "GOTRACEBACK"} { // of Go's own run time
+		if v, ok := os.LookupEnv(name); ok {
+			base = append(base, name+"="+v)
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{

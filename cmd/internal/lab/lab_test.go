@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ func TestMain(m *testing.M) {
 	if handled, exit := Dispatch(os.Args); handled {
 		os.Exit(exit)
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or every process of a lab takes a second to end
 	os.Exit(m.Run())
 }
 
@@ -130,7 +132,7 @@ func must(t *testing.T, err error) {
 }
 
 func TestHosts(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	if got := sh(ctx, t, l, Alpha, "hostname; echo $$ >/dev/null; ls /dev/shared0; cat /etc/hostname"); got != "alpha\n/dev/shared0\nalpha" {
 		t.Errorf("alpha says %q", got)
 	}
@@ -182,38 +184,44 @@ func TestHosts(t *testing.T) {
 		t.Error("the boot id is that of the boot before")
 	}
 
-	// Its sysrq is its own: a reset ends this boot and begins another.
-	a = boot(Alpha)
-	l.Exec(ctx, Alpha, "sh", "-c", "echo b > /proc/sysrq-trigger; sleep 10")
-	must(t, l.Wait(ctx, "the reset", func(ctx context.Context) (bool, error) {
-		out, _, _, err := l.Exec(ctx, Alpha, "cat", "/proc/sys/kernel/random/boot_id")
-		return err == nil && strings.TrimSpace(out) != a, err
-	}))
+	// Its sysrq and its reboot(2) are its own: they end this boot and begin another.
+	resets := map[string]string{"sysrq": "echo b > /proc/sysrq-trigger"}
+	if _, err := os.Stat("/proc/sysrq-trigger"); err != nil {
+		delete(resets, "sysrq")
+	}
+	if runtime.GOARCH == "amd64" { // the number of the call
+		resets["reboot"] = `perl -e 'syscall(169, 0xfee1dead, 672274793, 0x1234567)'`
+	}
+	for name, line := range resets {
+		before := boot(Beta)
+		l.Exec(ctx, Beta, "sh", "-c", line+"; sleep 60")
+		must(t, l.Wait(ctx, name, func(ctx context.Context) (bool, error) {
+			out, _, _, err := l.Exec(ctx, Beta, "cat", "/proc/sys/kernel/random/boot_id")
+			return err == nil && strings.TrimSpace(out) != before, err
+		}))
+	}
 }
 
 func TestCrashLosesWhatWasNotForced(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	sh(ctx, t, l, Alpha, "mkdir /srv/shared && mount -o noatime /dev/shared0 /srv/shared && "+
 		"echo forced > /srv/shared/forced && sync -f /srv/shared/forced && echo loose > /srv/shared/loose && "+
 		"dd if=/dev/zero of=/srv/shared/big bs=1M count=20 status=none")
 	began := time.Now()
 	must(t, l.Crash(ctx, Alpha))
 	t.Logf("crash took %v", time.Since(began))
-	before, err := os.Stat(filepath.Join(l.Dir(), "shared0.img"))
-	must(t, err)
 	got := sh(ctx, t, l, Beta, "mkdir /srv/shared && mount -o ro,noload /dev/shared0 /srv/shared; ls /srv/shared; umount /srv/shared;"+
 		"mount /dev/shared0 /srv/shared && cat /srv/shared/forced && ls /srv/shared && umount /srv/shared")
 	if !strings.Contains(got, "forced") || strings.Contains(got, "loose") {
 		t.Errorf("beta sees %q", got)
 	}
-	_ = before
 	if v, err := l.Violations(ctx); err != nil || len(v) > 0 {
 		t.Errorf("violations %v, %v", v, err)
 	}
 }
 
 func TestNoLateWrites(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	sh(ctx, t, l, Alpha, "mkdir /srv/shared && mount /dev/shared0 /srv/shared")
 	must(t, l.Spawn(ctx, Alpha, "writer", "sh", "-c",
 		"while :; do dd if=/dev/urandom of=/srv/shared/f bs=64k count=40 conv=notrunc,fsync status=none; done"))
@@ -274,7 +282,7 @@ func TestNetworkFaults(t *testing.T) {
 }
 
 func TestPower(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	agent := func(limit, lines string) (string, int) {
 		t.Helper()
 		var out strings.Builder
@@ -338,7 +346,7 @@ func TestPower(t *testing.T) {
 }
 
 func TestClientSeesAGap(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	serve := "ip addr add 10.7.0.50/24 dev public && mkdir -p /srv/shared && mount /dev/shared0 /srv/shared"
 	sh(ctx, t, l, Alpha, serve)
 	must(t, l.Spawn(ctx, Alpha, "app", AppCommand()...))
@@ -387,7 +395,7 @@ func TestClientSeesAGap(t *testing.T) {
 }
 
 func TestWatcher(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	for _, host := range []string{Alpha, Beta} { // one after the other: no violation
 		sh(ctx, t, l, host, "mkdir /srv/shared; mount /dev/shared0 /srv/shared && ip addr add 10.7.0.50/24 dev public && "+
 			"ip addr del 10.7.0.50/24 dev public && umount /srv/shared")
@@ -421,7 +429,7 @@ func TestWatcher(t *testing.T) {
 }
 
 func TestKilledSupervisorLeavesNothing(t *testing.T) {
-	ctx, l := up(t, Options{})
+	ctx, l := up(t, Options{DiskMiB: 32})
 	sh(ctx, t, l, Alpha, "mkdir /srv/shared && mount /dev/shared0 /srv/shared")
 	must(t, l.Freeze(ctx, Beta))
 	pid, _ := l.Processes()

@@ -59,7 +59,7 @@ type watched struct {
 	pid    int
 	loops  []*loopDevice
 	mounts int               // mountinfo of process 1, for poll(2)
-	dead   bool               // its power is cut; has stays as it was
+	dead   bool              // its power is cut; has stays as it was
 	links  *nl.NetlinkSocket // address events of its network namespace
 	routes *netlink.Handle   // to list addresses there
 	has    map[string]bool   // what it has that only one may have
@@ -284,6 +284,9 @@ func (w *watcher) holders() map[string][]string {
 				m[what] = append(m[what], h.name)
 			}
 		}
+	}
+	for _, names := range m {
+		slices.Sort(names)
 	}
 	return m
 }
