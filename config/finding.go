@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Severity says whether a finding forbids the file.
@@ -69,9 +71,28 @@ type report struct {
 func (r *report) add(id string, line int, wayOut, format string, args ...any) {
 	r.findings = append(r.findings, Finding{
 		Rule: id, Severity: severity(id), File: r.file, Line: max(line, 1),
-		Message: fmt.Sprintf(format, args...), WayOut: wayOut,
+		Message: printable(fmt.Sprintf(format, args...)), WayOut: printable(wayOut),
 	})
 }
+
+// printable escapes what would break a line or speak to a terminal: names and
+// the decoder's messages repeat bytes of the file.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, unprintable) {
+		return s
+	}
+	var out strings.Builder
+	for _, r := range s {
+		if unprintable(r) {
+			out.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+func unprintable(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }
 
 // sorted returns the findings by line, then rule, then message.
 func (r *report) sorted() Findings {

@@ -24,7 +24,9 @@ func (b *builder) machines() {
 		b.add(ruleOneNode, nodes[0].line, "add the machine that shall take over", "node %s is the only node", nodes[0].name)
 	}
 	b.networks()
+	b.apart()
 	b.witness()
+	b.votes()
 	slices.SortFunc(b.config.Networks, func(x, y Network) int { return cmp.Compare(x.Name, y.Name) })
 	if n := b.config.Networks; len(n) == 1 && len(nodes) > 1 {
 		b.add(ruleOneNetwork, nodes[0].line, "give the nodes addresses on a second network",
@@ -134,6 +136,39 @@ func (b *builder) networks() {
 			}
 			net.Members = append(net.Members, Member{Machine: n.Name, Prefix: a.Prefix})
 		}
+	}
+}
+
+// apart looks for nodes that cannot hear each other by the file alone.
+func (b *builder) apart() {
+	whole := func(i int) bool { // no finding has taken an address away
+		f := &b.file.Node[i]
+		return !f.bad && !f.Addresses.bad && len(b.config.Nodes[i].Addresses) == len(f.Addresses.v) && len(f.Addresses.v) > 0
+	}
+	nodes := b.config.Nodes
+	for j := range nodes {
+		for i := range nodes[:j] {
+			shared := slices.ContainsFunc(nodes[i].Addresses, func(a NodeAddress) bool { return nodes[j].Address(a.Network).IsValid() })
+			if !shared && whole(i) && whole(j) {
+				b.add(ruleApart, max(b.file.Node[j].Addresses.line, nodes[j].Line), "give the same name to the wire that joins them, and both an address on it",
+					"node %s shares no network with node %s", nodes[j].Name, nodes[i].Name)
+			}
+		}
+	}
+}
+
+// votes counts the members of the embedded store. Two nodes alone are the
+// matter of another rule.
+func (b *builder) votes() {
+	nodes, f := len(b.file.Node), &b.file.Witness
+	if b.config.Lease.Store != StoreEmbedded || b.file.Lease.Store.bad || nodes == 0 || nodes == 2 && !f.set {
+		return
+	}
+	switch {
+	case f.set && nodes%2 == 1:
+		b.add(ruleVotes, f.line, "take the witness out", "the witness is vote %d: %d votes survive no more losses than %d", nodes+1, nodes+1, nodes)
+	case !f.set && nodes%2 == 0:
+		b.add(ruleVotes, b.file.Node[nodes-1].line, "add a witness", "%d votes survive no more losses than %d", nodes, nodes-1)
 	}
 }
 

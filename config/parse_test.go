@@ -141,3 +141,24 @@ func read(t testing.TB, name string) string {
 	}
 	return string(data)
 }
+
+// TestHostile parses large input that is made to hurt: deep nesting would overflow
+// the decoder's stack, which nothing can recover from.
+func TestHostile(t *testing.T) {
+	const size = 4 << 20
+	for name, unit := range map[string]string{
+		"arrays": "[", "arrays with comments": "[#]\n", "tables": "{a=", "headers": "[[a]]\n", "dots": "a.", "quotes": `"`, "newlines": "\n", "braces": "}",
+	} {
+		data := []byte("a = " + strings.Repeat(unit, (size-8)/len(unit)))
+		if _, err := config.Parse("hostile.toml", data); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := config.Parse("hostile.toml", make([]byte, size+1)); err == nil {
+		t.Error("a file of more than 4 MiB is accepted")
+	}
+	deepKey := []byte(strings.Repeat("a.", size/2-8) + "a = 1\n")
+	if _, err := config.Parse("hostile.toml", deepKey); err == nil {
+		t.Error("a key of two million parts is accepted")
+	}
+}

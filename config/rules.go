@@ -82,6 +82,8 @@ const (
 	ruleProbe          = "C065"
 	ruleEnvironment    = "C066"
 	rulePurge          = "C067"
+	ruleVotes          = "C068"
+	ruleApart          = "C069"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -154,6 +156,8 @@ var rules = []Rule{
 	{ruleProbe, Error, "probe_interval is given only with a probe"},
 	{ruleEnvironment, Error, "the environment is made of names and strings without NUL"},
 	{rulePurge, Error, "purge stays strictly below a mount of its group"},
+	{ruleVotes, Warning, "the embedded store has an odd number of votes, or the last one adds a way to fail and none to survive"},
+	{ruleApart, Error, "every two nodes share a network"},
 }
 
 var severities = func() map[string]Severity {
