@@ -62,7 +62,7 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 		return Evidence{Kind: EvidenceRebooted, Detail: fmt.Sprintf("%s has a lease of another boot (%s) than the one that claimed (%s)", c.Holder, short(boot), short(c.BootID))}, true
 	}
 	if w, ok := st.Confirms[c.Holder]; ok && w.BootID == c.BootID {
-		return Evidence{Kind: EvidenceConfirmed, Detail: fmt.Sprintf("%s confirmed that %s is down: %s", w.By, w.Node, w.Reason)}, true
+		return Evidence{Kind: EvidenceConfirmed, Detail: strings.TrimSuffix(fmt.Sprintf("%s confirmed that %s is down: %s", w.By, w.Node, w.Reason), ": ")}, true
 	}
 	return Evidence{}, false
 }
