@@ -61,7 +61,7 @@ type Host struct {
 	exits      *daemons.Exits
 	prober     *daemons.Prober
 
-	table                               mounts.Table // of the goroutine that holds mountGate
+	table                                         mounts.Table // of the goroutine that holds mountGate
 	mountGate, addrGate, appGate, hosts, diskGate gate
 }
 
@@ -91,7 +91,7 @@ func New(cfg *config.Config, node, stateDir string, peers *Peers, log *slog.Logg
 	h := &Host{
 		node: node, bootID: boot, stateDir: stateDir, since: time.Now(), peers: peers, log: log, limit: LookLimit,
 		changes: trigger.New(), configured: trigger.New(),
-		mountGate: newGate(), addrGate: newGate(), appGate: newGate(), hosts: newGate(),
+		mountGate: newGate(), addrGate: newGate(), appGate: newGate(), hosts: newGate(), diskGate: newGate(),
 	}
 	h.exits = daemons.NewExits(h.changes.Fire, log)
 	h.prober = daemons.NewProber(h.changes.Fire, log)

@@ -134,7 +134,7 @@ func (p *Peers) mail(ctx context.Context, round bool) {
 // letter is a signed packet in the buffer.
 type letter struct {
 	wire     *wire
-	target   target
+	target   *target
 	from, to int
 }
 

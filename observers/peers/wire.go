@@ -17,17 +17,17 @@ const reopen = 250 * time.Millisecond
 type wire struct {
 	network string
 	local   netip.AddrPort
-	to      []target
+	to      []*target
 
 	conn atomic.Pointer[net.UDPConn] // nil while it is not open
 	busy atomic.Bool                 // a packet may be read and not judged yet
-	down bool                        // sending failed last time; for the log, of the sending goroutine only
 }
 
 // target is a machine's address on the network.
 type target struct {
 	peer *peer
 	addr netip.AddrPort
+	down bool // sending failed last time; for the log, of the sending goroutine only
 }
 
 // serve keeps the socket open and reads from it until ctx ends. The address need
@@ -95,18 +95,18 @@ func (w *wire) limit(d time.Duration) {
 }
 
 // send sends one packet. What fails is sent anew with the next round.
-func (w *wire) send(ctx context.Context, p *Peers, b []byte, to target) {
+func (w *wire) send(ctx context.Context, p *Peers, b []byte, to *target) {
 	conn := w.conn.Load()
 	if conn == nil {
 		return
 	}
 	_, err := conn.WriteToUDPAddrPort(b, to.addr)
-	if failed := err != nil; failed != w.down {
-		w.down = failed
+	if failed := err != nil; failed != to.down {
+		to.down = failed
 		level := slog.LevelInfo
 		if failed {
 			level = slog.LevelWarn
 		}
-		p.log.Log(ctx, level, "sending keep-alives changed", "network", w.network, "works", !failed, "err", err)
+		p.log.Log(ctx, level, "sending keep-alives changed", "network", w.network, "peer", to.peer.name, "works", !failed, "err", err)
 	}
 }
