@@ -57,6 +57,8 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return stopped(ctx, s.Spec().Verb+" "+s.Spec().Object)
 	}
 	switch s := s.(type) {
+	case reconcile.Fence:
+		return h.fence(ctx, s)
 	case reconcile.TakeClaim, reconcile.SignOff:
 		return fmt.Errorf("cannot carry out step %s: the store's steps are carried out by package lease", s.Spec().Verb)
 	case reconcile.Activate:
@@ -83,6 +85,8 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return h.unmount(ctx, s)
 	case reconcile.Deactivate:
 		return h.deactivate(ctx, s)
+	case reconcile.ProveRelease:
+		return h.proveRelease(ctx, s)
 	}
 	return fmt.Errorf("cannot carry out step %T: it is not known here", s)
 }

@@ -118,7 +118,7 @@ func loop(t *testing.T, image string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if fi, _ := f.Stat(); fi.Size() == 0 {
+	if fi, _ := f.Stat(); fi.Mode().IsRegular() && fi.Size() == 0 {
 		if err := f.Truncate(64 << 20); err != nil {
 			t.Fatal(err)
 		}

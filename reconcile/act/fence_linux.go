@@ -1,0 +1,162 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"understudy/config"
+	"understudy/reconcile"
+)
+
+// Times of a fence. fenceTimeout is used where the file gives none.
+const (
+	fenceTimeout  = 60 * time.Second
+	fenceOffAgain = 5 * time.Second // status says on: switch off again after this
+	agentOutput   = 64 << 10        // bytes kept of what an agent prints
+)
+
+// Exit status of an agent's action "status" (FenceAgentAPI).
+const (
+	agentOn  = 0
+	agentOff = 2
+)
+
+// fence switches a node off and confirms it. Only a status of off is success:
+// agents have been seen to report success before the power was off. See
+// [reconcile.Fence].
+func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
+	fail := func(err error) error { return fmt.Errorf("cannot fence %s with %s: %w", s.Node, s.Agent.Agent, err) }
+	if s.Node == h.opts.Node || s.Node == "" {
+		return fail(errors.New("a node does not fence itself"))
+	}
+	limit := s.Agent.Timeout
+	if limit <= 0 {
+		limit = fenceTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its timeout of %s has passed", limit))
+	defer cancel()
+	options, secrets, err := agentOptions(s.Agent)
+	if err != nil {
+		return fail(err)
+	}
+	began := time.Now()
+	var last error // why it is not known to be off
+	var offAt time.Time
+	offFailed := true
+	for step := 20 * time.Millisecond; ; step = min(2*step, time.Second) {
+		if offFailed || time.Since(offAt) > fenceOffAgain {
+			offAt = time.Now()
+			// A hanging agent must leave time for the question whether it worked.
+			one, cancel := share(ctx, 2, 3, limit)
+			code, err := ask(one, s.Agent, options, secrets, "off")
+			cut := one.Err() != nil // by its share of the time; what was said before says more
+			cancel()
+			offFailed = err != nil || code != 0
+			if offFailed && (last == nil || !cut) {
+				last = errors.Join(err, nonZero("off", code, err))
+				h.log.WarnContext(ctx, "fence agent failed to switch off", "node", s.Node, "agent", s.Agent.Agent, "err", last)
+			}
+		}
+		code, err := ask(ctx, s.Agent, options, secrets, "status")
+		switch {
+		case err == nil && code == agentOff:
+			h.log.InfoContext(ctx, "fenced: status says off", "node", s.Node, "agent", s.Agent.Agent, "took", time.Since(began))
+			return nil
+		case err == nil && code == agentOn:
+			if !offFailed {
+				last = errors.New("off reported success, but status says that it is still on")
+			} else if last == nil {
+				last = errors.New("status says that it is still on")
+			}
+		case err != nil && ctx.Err() != nil && last != nil: // cut short, too
+		default:
+			last = errors.Join(err, nonZero("status", code, err))
+		}
+		if !pause(ctx, step) {
+			return fail(fmt.Errorf("%w (%w) — whether it is off is unknown: look at the device, or confirm by hand that the node is down", last, context.Cause(ctx)))
+		}
+	}
+}
+
+func nonZero(action string, code int, err error) error {
+	if err != nil {
+		return nil
+	}
+	return fmt.Errorf("action %s ended with exit status %d", action, code)
+}
+
+// agentOptions are the lines for an agent's standard input, and the values among
+// them that must not be printed. Files are read now, so that a new password is
+// used without a restart.
+func agentOptions(agent config.Fence) (lines string, secrets []string, err error) {
+	var b strings.Builder
+	for _, o := range agent.Options {
+		name, fromFile := optionName(o.Key)
+		value := o.Value
+		if fromFile {
+			raw, err := os.ReadFile(o.Value)
+			if err != nil {
+				return "", nil, fmt.Errorf("cannot read option %s: %w", o.Key, err)
+			}
+			value = strings.TrimRight(string(raw), "\r\n")
+		}
+		if name == "" || strings.ContainsAny(name, "=\n\x00") || strings.ContainsAny(value, "\n\x00") {
+			return "", nil, fmt.Errorf("option %s cannot be passed on one line", o.Key)
+		}
+		if name == "action" {
+			return "", nil, errors.New("option action is not to be declared — remove it")
+		}
+		if fromFile || strings.HasPrefix(name, "passw") || strings.Contains(name, "secret") || strings.Contains(name, "token") {
+			secrets = append(secrets, value)
+		}
+		b.WriteString(name + "=" + value + "\n")
+	}
+	return b.String(), secrets, nil
+}
+
+// ask has an agent do one thing. The error tells why there is no exit status, or
+// what an agent said that ended with 1, which means failure for every action.
+func ask(ctx context.Context, agent config.Fence, options string, secrets []string, action string) (int, error) {
+	o, err := run(ctx, command{argv: []string{agent.Agent}, stdin: options + "action=" + action + "\n", max: agentOutput})
+	if err != nil {
+		return -1, fmt.Errorf("action %s: %w", action, err)
+	}
+	if o.code < 0 || o.code == 1 {
+		return o.code, fmt.Errorf("action %s failed with exit status %d: %s", action, o.code, o.redact(secrets).says())
+	}
+	return o.code, nil
+}
+
+// redact takes secrets out of what a command printed.
+func (o outcome) redact(secrets []string) outcome {
+	for _, s := range secrets {
+		if s != "" {
+			o.stdout = strings.ReplaceAll(o.stdout, s, "***")
+			o.stderr = strings.ReplaceAll(o.stderr, s, "***")
+		}
+	}
+	return o
+}
+
+// Metadata asks a fence agent what options and actions it has.
+func Metadata(ctx context.Context, agent string) (AgentMetadata, error) {
+	fail := func(err error) (AgentMetadata, error) {
+		return AgentMetadata{}, fmt.Errorf("cannot ask fence agent %s for its options: %w", agent, err)
+	}
+	o, err := run(ctx, command{argv: []string{agent}, stdin: "action=metadata\n", max: 1 << 20})
+	if err != nil {
+		return fail(err)
+	}
+	if o.code != 0 {
+		return fail(fmt.Errorf("exit status %d: %s", o.code, o.says()))
+	}
+	m, err := parseMetadata([]byte(o.stdout))
+	if err != nil {
+		return fail(err)
+	}
+	return m, nil
+}

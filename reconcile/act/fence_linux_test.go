@@ -1,0 +1,190 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"understudy/config"
+	"understudy/reconcile"
+)
+
+func fenceOf(agent string, timeout time.Duration, options ...config.Option) reconcile.Fence {
+	return reconcile.Fence{Node: "alpha", BootID: "b", Agent: config.Fence{Agent: agent, Options: options, Timeout: timeout}}
+}
+
+func needAgents(t *testing.T) {
+	t.Helper()
+	needRoot(t)
+	if _, err := exec.LookPath("fence_dummy"); err != nil {
+		t.Skip("needs fence_dummy: apt-get install fence-agents")
+	}
+}
+
+func TestFenceWithTheRealAgent(t *testing.T) {
+	needAgents(t)
+	h := newHost(t)
+	file := t.TempDir() + "/status"
+	step := fenceOf("fence_dummy", 20*time.Second, config.Option{Key: "status_file", Value: file}, config.Option{Key: "type", Value: "file"})
+	if err := os.WriteFile(file, []byte("on"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		began := time.Now()
+		if err := h.Do(within(t, 20*time.Second), step); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("fenced in %s", time.Since(began))
+	}
+	if b, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(b)) != "off" {
+		t.Errorf("status file says %q %v", b, err)
+	}
+	m, err := Metadata(within(t, 10*time.Second), "fence_dummy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Name != "fence_dummy" || !m.Can("off") || !m.Can("status") || m.Can("nosuch") {
+		t.Errorf("%+v", m)
+	}
+	unknown, missing := CheckOptions(m, append(step.Agent.Options, config.Option{Key: "nosuch", Value: "x"}))
+	if !slices.Equal(unknown, []string{"nosuch"}) || len(missing) != 0 {
+		t.Errorf("unknown %v, missing %v", unknown, missing)
+	}
+}
+
+func TestFenceFaults(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	h := newHost(t)
+	key := dir + "/key"
+	if err := os.WriteFile(key, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := "while read line; do case $line in action=*) action=${line#action=};; esac; done\n"
+	agent := func(name, text string) string { return script(t, dir+"/"+name, read+text) }
+	for _, tc := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"lies", "[ $action = off ] && exit 0; exit 0", []string{"off reported success, but status says that it is still on", "timeout of 400ms"}},
+		{"fails", "echo 'login with hunter2 refused' >&2; exit 1", []string{"exit status 1", "login with *** refused"}},
+		{"hangs", "sleep 1000", []string{"killed", "timeout of 400ms"}},
+		{"hangs only when off", "[ $action = off ] && sleep 1000; exit 0", []string{"killed"}},
+		{"garbage", "head -c 1000000 /dev/zero | tr '\\0' x; exit 77", []string{"exit status 77"}},
+		{"status unknown", "[ $action = off ] && exit 0; exit 3", []string{"action status ended with exit status 3"}},
+		{"killed", "kill -9 $$", []string{"exit status -1"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			began := time.Now()
+			err := h.Do(within(t, 10*time.Second), fenceOf(agent(strings.ReplaceAll(tc.name, " ", "-"), tc.text), 400*time.Millisecond, config.Option{Key: "password_file", Value: key}))
+			wantError(t, err, append(tc.want, "cannot fence alpha", "unknown: look at the device")...)
+			if strings.Contains(err.Error(), "hunter2") || len(err.Error()) > 2000 {
+				t.Errorf("secret or flood in %q", err)
+			}
+			if time.Since(began) > 2*time.Second {
+				t.Errorf("took %s", time.Since(began))
+			}
+		})
+	}
+
+	// off fails or hangs, but status says off all the same: that is success.
+	for _, text := range []string{"[ $action = off ] && exit 1; exit 2", "[ $action = off ] && sleep 1000; exit 2"} {
+		if err := h.Do(within(t, 10*time.Second), fenceOf(agent("odd", text), time.Second)); err != nil {
+			t.Error(err)
+		}
+	}
+	// It takes a while, as real power does.
+	slow := agent("slow", `[ $action = off ] && { (sleep 0.2; touch `+dir+`/off) >/dev/null 2>&1 & exit 0; }; [ -e `+dir+`/off ] && exit 2; exit 0`)
+	if err := h.Do(within(t, 10*time.Second), fenceOf(slow, 5*time.Second)); err != nil {
+		t.Error(err)
+	}
+	// The secret goes to standard input under its own name, and not into argv.
+	seen := script(t, dir+"/seen", `cat >>`+dir+`/stdin; echo "$*" >>`+dir+`/argv; exit 2`)
+	if err := h.Do(within(t, 10*time.Second), fenceOf(seen, time.Second, config.Option{Key: "ip", Value: "10.9.0.11"}, config.Option{Key: "password_file", Value: key})); err != nil {
+		t.Error(err)
+	}
+	in, _ := os.ReadFile(dir + "/stdin")
+	argv, _ := os.ReadFile(dir + "/argv")
+	if !strings.HasPrefix(string(in), "ip=10.9.0.11\npassword=hunter2\naction=off\n") || strings.TrimSpace(string(argv)) != "" {
+		t.Errorf("stdin %q, argv %q", in, argv)
+	}
+
+	self := fenceOf(seen, time.Second)
+	self.Node = "node1"
+	wantError(t, h.Do(t.Context(), self), "does not fence itself")
+	wantError(t, h.Do(within(t, 5*time.Second), fenceOf("fence_nosuch", 100*time.Millisecond)), "cannot find program fence_nosuch")
+	wantError(t, h.Do(t.Context(), fenceOf(seen, time.Second, config.Option{Key: "password_file", Value: dir + "/none"})), "password_file", "no such file")
+	wantError(t, h.Do(t.Context(), fenceOf(seen, time.Second, config.Option{Key: "ip", Value: "a\naction=on"})), "on one line")
+
+	ctx, cancel := context.WithCancelCause(within(t, 10*time.Second))
+	lost := errors.New("lease lost")
+	time.AfterFunc(100*time.Millisecond, func() { cancel(lost) })
+	began := time.Now()
+	if err := h.Do(ctx, fenceOf(agent("hang", "sleep 1000"), time.Minute)); !errors.Is(err, lost) || time.Since(began) > time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+}
+
+const someMetadata = `<?xml version="1.0" ?>
+<resource-agent name="fence_x" shortdesc="X" >
+<symlink name="fence_y" shortdesc="Y"/>
+<parameters>
+	<parameter name="action" unique="0" required="1"><content type="string" default="off"  /></parameter>
+	<parameter name="ip" unique="0" required="1" obsoletes="ipaddr"><content type="string"  /></parameter>
+	<parameter name="ipaddr" unique="0" required="1" deprecated="1"><content type="string"  /></parameter>
+	<parameter name="password" unique="0" required="0"><content type="string"  /></parameter>
+	<parameter name="method" unique="0" required="0"><content type="select" default="onoff"  >
+		<option value="onoff" /><option value="cycle" /></content></parameter>
+	<parameter name="power_timeout" unique="0" required="0"><content type="second" default="20"  /></parameter>
+</parameters>
+<actions><action name="on" automatic="0"/><action name="off" /><action name="status" /></actions>
+</resource-agent>`
+
+func TestCheckOptions(t *testing.T) {
+	m, err := parseMetadata([]byte(someMetadata))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := func(kv ...string) (out []config.Option) {
+		for i := 0; i < len(kv); i += 2 {
+			out = append(out, config.Option{Key: kv[i], Value: kv[i+1]})
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name             string
+		options          []config.Option
+		unknown, missing []string
+	}{
+		{"good", opts("ip", "1", "password_file", "/k", "method", "cycle", "power_timeout", "3"), nil, nil},
+		{"old name", opts("ipaddr", "1"), nil, nil},
+		{"missing", nil, nil, []string{"ip", "ipaddr"}},
+		{"no such choice", opts("ip", "1", "method", "hammer"), []string{"method=hammer"}, nil},
+		{"unknown", opts("ip", "1", "pasword_file", "/k", "action", "on"), []string{"pasword_file", "action"}, nil},
+	} {
+		unknown, missing := CheckOptions(m, tc.options)
+		if !slices.Equal(unknown, tc.unknown) || !slices.Equal(missing, tc.missing) {
+			t.Errorf("%s: unknown %v, missing %v", tc.name, unknown, missing)
+		}
+	}
+	for _, bad := range []string{"", "<a/>", "<resource-agent/>", `<resource-agent name="x"><parameters/></resource-agent>`, someMetadata[:200]} {
+		if _, err := parseMetadata([]byte(bad)); err == nil {
+			t.Errorf("%.30q was read", bad)
+		}
+	}
+}
+
+func FuzzParseMetadata(f *testing.F) {
+	f.Add([]byte(someMetadata))
+	f.Add([]byte("<resource-agent"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := parseMetadata(b); err == nil {
+			CheckOptions(m, []config.Option{{Key: "ip_file", Value: "x"}})
+		}
+	})
+}
