@@ -43,7 +43,7 @@ func DefaultConfig(o Options) string {
 		}
 		nodes = append(nodes, fmt.Sprintf("%q", h.Name))
 		line("\n[node.%s]\naddresses = %s", h.Name, inline(h))
-		line("fence     = { agent = %q, options = { plug = %q } }", "fence_lab", h.Name)
+		line("fence     = { agent = %q, options = { plug = %q } }", fenceInside, h.Name)
 	}
 	policy := o.Policy
 	if policy == "" {

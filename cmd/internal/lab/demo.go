@@ -27,8 +27,8 @@ func Demo(ctx context.Context, o Options, out io.Writer) error {
 	if policy == "" {
 		policy = "cascading"
 	}
-	d.printf("a cluster of two nodes, a witness and a client on this machine\n")
-	d.printf("%s timers, policy %s; the client asks every 5 ms, an answer is on the disk\n", timers, policy)
+	d.printf("two nodes, a witness and a client on this machine; %s timers, %s\n", timers, policy)
+	d.printf("the client asks every 5 ms; an answer means that the write is on the disk\n")
 	d.head("boot")
 	s, err := set(ctx, o, d.tell)
 	if err != nil {

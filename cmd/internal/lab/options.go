@@ -76,6 +76,7 @@ const (
 
 const (
 	binaryInside = "/opt/understudy/bin/understudy" // the program, as a host sees it
+	fenceInside  = "/opt/understudy/bin/fence_lab"  // the agent of the fence-agents API
 	stateInside  = "/var/lib/understudy"            // survives a crash of its host
 )
 

@@ -159,6 +159,7 @@ func (r *rootBuilder) devices(s *bootSpec) {
 	node("tty", unix.S_IFCHR, 5, 0, 0o666)
 	for i, n := range s.Disks {
 		node(fmt.Sprintf("shared%d", i), unix.S_IFBLK, loopMajor, uint32(n), 0o600)
+		r.link(fmt.Sprintf("shared%d", i), fmt.Sprintf("dev/loop%d", n)) // the kernel's name of it
 	}
 	r.mount("devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
 	r.mount("tmpfs", "dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
@@ -174,6 +175,11 @@ func (r *rootBuilder) devices(s *bootSpec) {
 func (r *rootBuilder) kernel(s *bootSpec) {
 	r.mount("proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	r.mount("sysfs", "sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "")
+	// sysfs shows the block devices of the whole machine; a host has its own only.
+	r.mount("tmpfs", "sys/block", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755")
+	for _, n := range s.Disks {
+		r.link(fmt.Sprintf("../devices/virtual/block/loop%d", n), fmt.Sprintf("sys/block/loop%d", n))
+	}
 	if s.Cgroup {
 		r.mount("cgroup2", "sys/fs/cgroup", "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -100,7 +101,12 @@ func supervisorMain() int {
 			s.end()
 		}()
 	}
-	<-s.down
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
+	select {
+	case <-s.down:
+	case <-stop:
+	}
 	err = s.clean()
 	caretaker.Process.Kill()
 	caretaker.Wait()
