@@ -201,6 +201,17 @@ func loopsBackedBy(dev devno) ([]Holder, error) {
 			continue // detached meanwhile
 		}
 		f, err := os.Open("/dev/" + name)
+		if errors.Is(err, os.ErrNotExist) {
+			// sysfs lists every loop device of the kernel, also those of a container
+			// that this host's /dev does not have. Its file tells as much.
+			switch on, err := liesOn(strings.TrimSpace(string(backing)), dev); {
+			case err != nil:
+				unread = append(unread, fmt.Errorf("cannot look at loop device %s: %w", name, err))
+			case on:
+				out = append(out, Holder{Kind: HeldByLoop, What: name + " backed by " + strings.TrimSpace(string(backing))})
+			}
+			continue
+		}
 		if err != nil {
 			unread = append(unread, fmt.Errorf("cannot look at loop device %s: %w", name, err))
 			continue
@@ -216,6 +227,22 @@ func loopsBackedBy(dev devno) ([]Holder, error) {
 		}
 	}
 	return out, errors.Join(unread...)
+}
+
+// liesOn reports whether a path is a file on the file system of that device, or
+// the device itself. What this host's tree does not have lies on nothing of it.
+func liesOn(path string, dev devno) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			return false, nil
+		}
+		return false, fmt.Errorf("cannot look at its file %s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		return toDevno(st.Rdev) == dev, nil
+	}
+	return toDevno(st.Dev) == dev, nil
 }
 
 // swapsOn finds swap files on a file system, or the swap device of that number.
