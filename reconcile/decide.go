@@ -42,7 +42,7 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 		Rotating: g.Policy == config.Rotating,
 		Clean:    d.Inventory.Clean() && s.Memory[g.Name].SavedHostname == "",
 	}
-	event, because := Classify(c, g, s)
+	event, because := classify(c, g, s, d.Inventory)
 	d.Because = because
 	role := s.Memory[g.Name].Role
 	tr, err := fsm.Next(role, event, d.Facts)
@@ -78,7 +78,10 @@ func Want(r fsm.Role, e fsm.Event, mayTake bool) Goal {
 // Classify turns a snapshot into the one event that fsm is offered, and says
 // what in the snapshot made it. The order is that of fsm.Events.
 func Classify(c *config.Config, g *config.Group, s *Snapshot) (fsm.Event, string) {
-	inv := takeInventory(g, s)
+	return classify(c, g, s, takeInventory(g, s))
+}
+
+func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory) (fsm.Event, string) {
 	if s.Lease.Left(s.At) == 0 {
 		if s.Lease.Until.IsZero() && s.At.Sub(s.Since) < c.Lease.TTL {
 			return fsm.Unsure, "this node has just started and asks for its lease"

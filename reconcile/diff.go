@@ -310,6 +310,9 @@ func (b *builder) unmounts() {
 	}
 	off := map[string]bool{}
 	for _, fs := range slices.Backward(outerFirst(b.g.Filesystems)) {
+		if b.inv.State(MountItem, fs.Mount) == Absent {
+			continue
+		}
 		if b.takeOff(fs, "stand by with "+fs.Mount, "it is mounted and not wanted here") {
 			off[fs.Volume] = true
 		}

@@ -124,8 +124,9 @@ func mountItem(fs config.Filesystem, s *Snapshot) Item {
 	}
 	it.State, it.Detail = Absent, "not mounted"
 	// The last line wins: a later mount at the same point hides the earlier one.
+	isOurs := ofDevice(fs.Device, s)
 	for _, m := range s.Mounts.Value {
-		ours := isDevice(fs.Device, m, s)
+		ours := isOurs(m)
 		switch {
 		case m.Point == fs.Mount && ours:
 			it.State, it.Detail = Present, ""
@@ -142,23 +143,29 @@ func mountItem(fs config.Filesystem, s *Snapshot) Item {
 }
 
 // isDevice reports whether m is a mount of the block device at path.
-func isDevice(device string, m Mount, s *Snapshot) bool {
+func isDevice(device string, m Mount, s *Snapshot) bool { return ofDevice(device, s)(m) }
+
+// ofDevice returns the test for a mount of the block device at path. The device
+// is looked up once, as there may be thousands of devices and mounts.
+func ofDevice(device string, s *Snapshot) func(Mount) bool {
 	if s.Devices.OK() {
-		for _, d := range s.Devices.Value {
-			if d.Path == device && d.Present {
-				return d.Major == m.Major && d.Minor == m.Minor
+		for i := range s.Devices.Value {
+			if d := &s.Devices.Value[i]; d.Path == device && d.Present {
+				major, minor := d.Major, d.Minor
+				return func(m Mount) bool { return m.Major == major && m.Minor == minor }
 			}
 		}
 	}
-	return m.Source == device
+	return func(m Mount) bool { return m.Source == device }
 }
 
 // mountsOf lists every point at which a file system of fs is mounted here, in
 // the order of the mount table.
 func mountsOf(fs config.Filesystem, s *Snapshot) []string {
 	var points []string
+	isOurs := ofDevice(fs.Device, s)
 	for _, m := range s.Mounts.Value {
-		if isDevice(fs.Device, m, s) {
+		if isOurs(m) {
 			points = append(points, m.Point)
 		}
 	}
