@@ -1,0 +1,385 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"understudy/config"
+	"understudy/fsm"
+)
+
+// each offers every decision of a world that nobody has acted on yet.
+func each(w *World, f func(h, s *Snapshot, g *config.Group, d Decision)) {
+	for _, h := range w.Hosts {
+		for i := range w.Config.Groups {
+			g := &w.Config.Groups[i]
+			s := w.look(h)
+			f(h, s, g, Decide(w.Config, g, s))
+		}
+	}
+}
+
+// TestPlansAreSafe holds every plan of a damaged cluster against what no plan
+// may do.
+func TestPlansAreSafe(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t, true)
+		each(w, func(_, s *Snapshot, g *config.Group, d Decision) { safe(t, w.Config, g, s, d) })
+	})
+}
+
+// failer is what both tests and properties are.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func safe(t failer, c *config.Config, g *config.Group, s *Snapshot, d Decision) {
+	t.Helper()
+	for i, p := range d.Plan.Steps {
+		if p.N != i+1 {
+			t.Fatalf("step %d has number %d", i+1, p.N)
+		}
+		if p.Why == "" {
+			t.Fatalf("step %d has no reason: %+v", p.N, p.Step)
+		}
+		declared(t, c, g, s, p.Step)
+		unknownLeftAlone(t, s, p.Step)
+	}
+	switch d.Goal {
+	case Leave:
+		if !d.Plan.Empty() {
+			t.Fatalf("steps though nothing is to be touched:\n%s", text(d.Plan))
+		}
+	case Hold:
+		proven(t, s, d)
+	case Clean:
+		mine := s.Store.OK() && ours(s.Store.Value.Claims[g.Name], s)
+		for i, p := range d.Plan.Steps {
+			if _, ok := p.Step.(SignOff); ok && (!mine || i != len(d.Plan.Steps)-1 || !isA[ProveRelease](d.Plan.Steps[i-1].Step)) {
+				t.Fatalf("signed off what is not ours, or without proof just before:\n%s", text(d.Plan))
+			}
+			if p.Step.Spec().Storage {
+				t.Fatalf("takes something up while it lets go:\n%s", text(d.Plan))
+			}
+		}
+	}
+	if d.Transition.To.Holds() && d.Goal == Clean {
+		t.Fatalf("role %s and goal clean", d.Transition.To)
+	}
+}
+
+func isA[T Step](s Step) bool { _, ok := s.(T); return ok }
+
+func text(p Plan) string {
+	var b strings.Builder
+	p.Text(&b)
+	return b.String()
+}
+
+// declared: no step names what the file does not.
+func declared(t failer, c *config.Config, g *config.Group, s *Snapshot, step Step) {
+	t.Helper()
+	same := func(x, y any) bool { return fmt.Sprintf("%+v", x) == fmt.Sprintf("%+v", y) }
+	device := func(path string, v config.Volume) bool {
+		return slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool {
+			return path != "" && fs.Device == path && fs.Volume == "" || path == "" && fs.Volume == v.Name && v.Name != ""
+		})
+	}
+	application := func(a config.Application) bool {
+		return slices.ContainsFunc(g.Applications, func(b config.Application) bool { return same(a, b) })
+	}
+	claim := s.Store.Value.Claims[g.Name]
+	ok := false
+	switch st := step.(type) {
+	case Fence:
+		n := c.Node(st.Node)
+		ok = st.Node == claim.Holder && st.BootID == claim.BootID && st.Node != s.Node && n != nil && n.Fence != nil && same(st.Agent, *n.Fence)
+	case TakeClaim:
+		ok = st.Group == g.Name && st.Epoch == claim.Epoch+1 && same(st.Was, claim)
+	case SignOff:
+		ok = st.Group == g.Name && st.Epoch == claim.Epoch
+	case Activate:
+		ok = device(st.Device, st.Volume)
+	case Deactivate:
+		ok = device(st.Device, st.Volume)
+	case MountFS:
+		ok = slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return same(fs, st.FS) })
+	case Unmount:
+		// The last mount at the point is the one that an unmount takes off.
+		i := len(s.Mounts.Value) - 1
+		for i >= 0 && s.Mounts.Value[i].Point != st.Point {
+			i--
+		}
+		ok = i >= 0 && isDevice(st.FS.Device, s.Mounts.Value[i], s) &&
+			slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return same(fs, st.FS) })
+	case AddAddress:
+		ok = slices.ContainsFunc(g.Addresses, func(a config.ServiceAddress) bool { return a == st.Address }) &&
+			(!s.Links.OK() || slices.ContainsFunc(s.Links.Value, func(l Link) bool { return l.Name == st.Link }))
+	case DropAddress:
+		ok = slices.ContainsFunc(g.Addresses, func(a config.ServiceAddress) bool { return a == st.Address })
+	case SetHostname:
+		ok = st.Name == g.Hostname && st.Name != ""
+	case RestoreHostname:
+		saved := s.Memory[g.Name].SavedHostname
+		ok = st.Name != "" && (st.Name == saved || saved == "" && st.Name == s.Hostname.Value)
+	case PurgeFiles:
+		ok = strings.HasPrefix(st.Purge.Path, st.Mount+"/") &&
+			slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return fs.Mount == st.Mount }) &&
+			slices.ContainsFunc(g.Applications, func(a config.Application) bool { return slices.Contains(a.Purge, st.Purge) })
+	case Start:
+		ok = st.Group == g.Name && application(st.App)
+	case Verify:
+		ok = st.Group == g.Name && application(st.App)
+	case Stop:
+		ok = st.Group == g.Name && application(st.App)
+	case ProveRelease:
+		ok = same(st.Group, *g)
+	}
+	if !ok {
+		t.Fatalf("the file does not ask for %T %+v", step, step)
+	}
+}
+
+// unknownLeftAlone: nothing is planned about a part that could not be read.
+func unknownLeftAlone(t failer, s *Snapshot, step Step) {
+	t.Helper()
+	switch step.(type) {
+	case MountFS, Unmount, Activate, Deactivate:
+		if !s.Mounts.OK() {
+			t.Fatalf("%T though the mount table could not be read", step)
+		}
+	case AddAddress, DropAddress:
+		if !s.Addrs.OK() {
+			t.Fatalf("%T though the addresses could not be read", step)
+		}
+	case SetHostname:
+		if !s.Hostname.OK() {
+			t.Fatalf("%T though the host name could not be read", step)
+		}
+	}
+}
+
+// proven: storage is touched only behind a claim, a foreign claim is taken only
+// on evidence, and the evidence is looked up here once more, in other words.
+func proven(t failer, s *Snapshot, d Decision) {
+	t.Helper()
+	claim := s.Store.Value.Claims[d.Plan.Group]
+	mine := ours(claim, s)
+	if d.Plan.Empty() {
+		return
+	}
+	if s.Lease.Left(s.At) == 0 || !s.Store.OK() {
+		t.Fatalf("takes something up without a lease or a store:\n%s", text(d.Plan))
+	}
+	fenced := false
+	for i, p := range d.Plan.Steps {
+		switch st := p.Step.(type) {
+		case Fence:
+			if i != 0 || mine || claim.Released || s.Peer(st.Node).State != PeerSilent {
+				t.Fatalf("fences out of turn, or a node that is heard:\n%s", text(d.Plan))
+			}
+			fenced = true
+			continue
+		case TakeClaim:
+			if mine {
+				if st.Evidence.Kind != EvidenceOwn || s.Memory[d.Plan.Group].Lost != claim.Epoch {
+					t.Fatalf("takes its own claim again on %q", st.Evidence.Kind)
+				}
+				continue
+			}
+			if !d.Inventory.Clean() || s.Stopping != "" || s.Memory[d.Plan.Group].Failed != "" {
+				t.Fatalf("takes the group on a host that is not fit:\n%s", text(d.Plan))
+			}
+			ok := false
+			boot := claim.BootID
+			switch st.Evidence.Kind {
+			case EvidenceFirst:
+				ok = claim.Epoch == 0
+			case EvidenceReleased:
+				ok = claim.Released
+			case EvidenceFenced:
+				ok = fenced || s.Store.Value.Fenced[claim.Holder].BootID == boot
+			case EvidenceConfirmed:
+				ok = s.Store.Value.Confirms[claim.Holder].BootID == boot
+			case EvidenceRebooted:
+				live, peer := s.Store.Value.Live[claim.Holder], s.Peer(claim.Holder)
+				ok = claim.Holder == s.Node && s.BootID != boot || live != "" && live != boot ||
+					peer.State == PeerHeard && peer.BootID != boot
+			}
+			if !ok || st.Reason == "" {
+				t.Fatalf("claims on %q, which the snapshot does not show, because %q", st.Evidence.Kind, st.Reason)
+			}
+			mine = true
+			continue
+		}
+		if !mine {
+			t.Fatalf("step %d comes before the claim:\n%s", p.N, text(d.Plan))
+		}
+	}
+}
+
+// TestPlanReachesItsGoal: when a plan has been carried out there is nothing left
+// to do for that goal.
+func TestPlanReachesItsGoal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t, false)
+		h := drawHost(t, w)
+		for i := range w.Config.Groups {
+			g := &w.Config.Groups[i]
+			d := Decide(w.Config, g, w.look(h))
+			if len(d.Plan.Blocked) > 0 || d.Plan.Empty() {
+				continue
+			}
+			for _, p := range d.Plan.Steps {
+				w.apply(h, g, p.Step)
+			}
+			m := h.Memory[g.Name]
+			m.Role = d.Transition.To
+			h.Memory[g.Name] = m
+			if again := Decide(w.Config, g, w.look(h)); again.Goal == d.Goal && !again.Plan.Empty() {
+				t.Fatalf("after\n%s\nthere is still\n%s", text(d.Plan), text(again.Plan))
+			}
+		}
+	})
+}
+
+// TestSettleComesToRest: no cluster goes on for ever.
+func TestSettleComesToRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t, false)
+		w.Settle()
+		for _, st := range w.Settle() {
+			if len(st.Plan.Blocked) == 0 {
+				t.Fatalf("not at rest:\n%s", text(st.Plan))
+			}
+		}
+	})
+}
+
+// TestLettingGoMirrorsTakingUp compares the objects of both, without what has no
+// counterpart.
+func TestLettingGoMirrorsTakingUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := Steady(drawConfig(t), noon)
+		for i := range w.Config.Groups {
+			g := &w.Config.Groups[i]
+			holder, _ := w.holder(g.Name)
+			holder.Stopping = "shutdown"
+			down := Decide(w.Config, g, w.look(holder)).Plan
+			holder.Stopping = ""
+			claim := w.Store.Claims[g.Name]
+			w.Store.Claims[g.Name] = Claim{Group: g.Name, Holder: claim.Holder, Epoch: claim.Epoch, Released: true}
+			fresh := w.boot(g.Nodes[0], noon)
+			up := Decide(w.Config, g, w.look(fresh)).Plan
+			mirror := objects(down)
+			slices.Reverse(mirror)
+			if got := objects(up); !slices.Equal(got, mirror) {
+				t.Fatalf("taking up %v\nletting go, reversed, %v", got, mirror)
+			}
+			if got := len(up.Steps); got == 0 {
+				t.Fatalf("nothing is taken up: %s", text(up))
+			}
+		}
+	})
+}
+
+func objects(p Plan) []string {
+	var out []string
+	for _, s := range p.Steps {
+		switch st := s.Step.(type) {
+		case Activate:
+			out = append(out, "device "+st.Device+st.Volume.Name)
+		case Deactivate:
+			out = append(out, "device "+st.Device+st.Volume.Name)
+		case MountFS:
+			out = append(out, "mount "+st.FS.Mount)
+		case Unmount:
+			out = append(out, "mount "+st.Point)
+		case AddAddress:
+			out = append(out, "address "+st.Address.Label)
+		case DropAddress:
+			out = append(out, "address "+st.Address.Label)
+		case Start:
+			out = append(out, "application "+st.App.Name)
+		case Stop:
+			out = append(out, "application "+st.App.Name)
+		case SetHostname, RestoreHostname:
+			out = append(out, "host name")
+		}
+	}
+	return out
+}
+
+// TestFingerprint: equal for equal plans, another when a step is another, is
+// missing or has another place; words do not count.
+func TestFingerprint(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t, true)
+		each(w, func(_, s *Snapshot, g *config.Group, d Decision) {
+			print := d.Plan.Fingerprint()
+			if again := Decide(w.Config, g, s).Plan.Fingerprint(); again != print {
+				t.Fatalf("%s and %s for the same snapshot", print, again)
+			}
+			n := len(d.Plan.Steps)
+			if n == 0 {
+				return
+			}
+			other := d.Plan
+			other.Why = "other words"
+			if other.Fingerprint() != print {
+				t.Fatalf("the fingerprint depends on words")
+			}
+			i := rapid.IntRange(0, n-1).Draw(t, "step")
+			changed := map[string][]Planned{
+				"without":  slices.Delete(slices.Clone(d.Plan.Steps), i, i+1),
+				"twice":    slices.Insert(slices.Clone(d.Plan.Steps), i, d.Plan.Steps[i]),
+				"replaced": slices.Replace(slices.Clone(d.Plan.Steps), i, i+1, Planned{Step: SetHostname{Name: "other"}}),
+			}
+			for how, steps := range changed {
+				if other.Steps = steps; other.Fingerprint() == print {
+					t.Fatalf("the same fingerprint with step %d %s", i+1, how)
+				}
+			}
+			other.Steps, other.Node = d.Plan.Steps, "elsewhere"
+			if other.Fingerprint() == print {
+				t.Fatalf("the same fingerprint on another node")
+			}
+		})
+	})
+}
+
+// TestDecideLeavesTheSnapshotAlone compares all of it before and after.
+func TestDecideLeavesTheSnapshotAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t, true)
+		each(w, func(_, s *Snapshot, g *config.Group, _ Decision) {
+			before := fmt.Sprintf("%+v %+v", *s, w.Config)
+			Decide(w.Config, g, s)
+			if after := fmt.Sprintf("%+v %+v", *s, w.Config); after != before {
+				t.Fatalf("before %s\nafter  %s", before, after)
+			}
+		})
+	})
+}
+
+// TestWantFollowsTheRole: only who may hold is told to hold.
+func TestWantFollowsTheRole(t *testing.T) {
+	for _, r := range fsm.Roles {
+		for _, e := range fsm.Events {
+			for _, may := range []bool{false, true} {
+				got := Want(r, e, may)
+				if e == fsm.Unsure && got != Leave {
+					t.Errorf("%s on %s: %s", r, e, got)
+				}
+				if got == Hold && !r.Holds() && (r != fsm.Standby || !may) {
+					t.Errorf("%s on %s may %v: %s", r, e, may, got)
+				}
+			}
+		}
+	}
+}
