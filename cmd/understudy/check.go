@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"understudy/config"
+)
+
+func checkCommand(c *common) *cobra.Command {
+	var explain bool
+	cmd := &cobra.Command{
+		Use:   "check [--explain]",
+		Short: "check the file; with --explain print it with every default filled in",
+		Long: `Check the configuration file alone: nothing of this host is looked at and
+nothing is changed. Every finding has a rule, a line and a way out. With
+--explain the file is printed with every default filled in.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			data, err := os.ReadFile(c.config)
+			if err != nil {
+				return fmt.Errorf("cannot read the configuration: %w — name it with --config", err)
+			}
+			cfg, findings := config.Check(c.config, data)
+			if c.json {
+				if findings == nil {
+					findings = []config.Finding{}
+				}
+				if err := c.printJSON(map[string]any{"ok": cfg != nil, "findings": findings}); err != nil {
+					return err
+				}
+			} else {
+				for _, f := range findings {
+					fmt.Fprintln(c.err, f)
+				}
+			}
+			if cfg == nil {
+				return &exitError{exitFailed, fmt.Sprintf("%s is refused: %d %s", c.config, len(findings), plural(len(findings), "finding"))}
+			}
+			switch {
+			case explain:
+				_, err = c.out.Write(config.Explain(cfg))
+				return err
+			case !c.json:
+				fmt.Fprintf(c.out, "%s: cluster %s, %d %s, %d %s: fine", c.config, cfg.Cluster,
+					len(cfg.Nodes), plural(len(cfg.Nodes), "node"), len(cfg.Groups), plural(len(cfg.Groups), "group"))
+				if len(findings) > 0 {
+					fmt.Fprintf(c.out, ", with %d %s", len(findings), plural(len(findings), "warning"))
+				}
+				fmt.Fprintln(c.out)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&explain, "explain", false, "print the file with every default filled in")
+	return cmd
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"understudy/cmd/internal/api"
+)
+
+func applyCommand(c *common) *cobra.Command {
+	var r api.ApplyRequest
+	cmd := &cobra.Command{
+		Use:   "apply [GROUP] [--expect FINGERPRINT]",
+		Short: "make one pass now; with --expect refuse if the plan has changed",
+		Long: `Make one pass by hand, without waiting for the next attempt of a plan that
+failed. With --expect the pass is refused unless the plan still has the
+fingerprint that ` + "`understudy plan`" + ` printed. Returns when the plan has ended.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Group = strings.Join(args, "")
+			return c.client().Apply(cmd.Context(), r)
+		},
+	}
+	cmd.Flags().StringVar(&r.Expect, "expect", "", "the `fingerprint` that the plan must have")
+	return cmd
+}
+
+func moveCommand(c *common) *cobra.Command {
+	var reason string
+	var noWait bool
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use:   "move GROUP NODE",
+		Short: "move a group to a node that stands by",
+		Long: `Move a group: its holder lets go in order, proves it and signs off, and NODE takes
+it up. Refused if NODE is not ready. A group of policy cascading that an operator
+has moved stays where it is until it is moved again or fails; status says so.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r := api.MoveRequest{Group: args[0], To: args[1], By: operator(), Reason: reason}
+			if err := c.client().Move(cmd.Context(), r); err != nil {
+				return err
+			}
+			if noWait {
+				return nil
+			}
+			return c.awaitMove(cmd.Context(), r, limit)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for `why` and `history`")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when the wish is recorded")
+	cmd.Flags().DurationVar(&limit, "limit", 2*time.Minute, "how long to wait")
+	return cmd
+}
+
+// awaitMove prints the steps as they come until the group is served elsewhere.
+func (c *common) awaitMove(ctx context.Context, r api.MoveRequest, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	began, last := time.Now(), ""
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := c.client().Status(ctx)
+		if err != nil {
+			return err
+		}
+		role, line := moveLine(st, r)
+		if line != last {
+			fmt.Fprintf(c.err, "%7.2f s  %s\n", time.Since(began).Seconds(), line)
+			last = line
+		}
+		if role {
+			fmt.Fprintf(c.out, "%s is on %s\n", r.Group, r.To)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &exitError{exitFailed, fmt.Sprintf("%s is not on %s after %s: %s — see: understudy why %s", r.Group, r.To, limit, last, r.Group)}
+		case <-tick.C:
+		}
+	}
+}
+
+// moveLine says how far a move has got, as the asked node sees it.
+func moveLine(st api.Status, r api.MoveRequest) (done bool, line string) {
+	for _, g := range st.Groups {
+		if g.Group != r.Group {
+			continue
+		}
+		if st.Node == r.To {
+			line = fmt.Sprintf("%s %s", st.Node, g.Phase)
+			if g.Flight != nil {
+				line = fmt.Sprintf("%s: %d/%d %s", st.Node, g.Flight.N, g.Flight.Of, g.Flight.Step)
+			}
+			return g.Claim.Holder == r.To && !g.Claim.Released && g.Phase == "serving", line
+		}
+		if g.Flight != nil {
+			return false, fmt.Sprintf("%s: %d/%d %s", st.Node, g.Flight.N, g.Flight.Of, g.Flight.Step)
+		}
+	}
+	for _, p := range st.Peers {
+		for _, g := range p.Groups {
+			if p.Name == r.To && g.Group == r.Group {
+				done = g.Role.Holds() && g.Phase == "serving"
+				return done, fmt.Sprintf("%s %s", p.Name, g.Phase)
+			}
+		}
+	}
+	return false, "waiting"
+}
+
+func confirmCommand(c *common) *cobra.Command {
+	var reason string
+	var yes string
+	cmd := &cobra.Command{
+		Use:   "confirm-down NODE",
+		Short: "say that a silent node is off, because you have seen it",
+		Long: `Record your word that the boot of NODE which holds a claim is off. This is taken
+as evidence: another node will take over what it held. If NODE is not off, two
+machines write to one disk. It is refused while NODE is heard, and it is void for
+any later boot of NODE.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			node := args[0]
+			st, err := c.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if yes != node {
+				if err := c.ask(st, node); err != nil {
+					return err
+				}
+			}
+			err = c.client().Confirm(cmd.Context(), api.ConfirmRequest{Node: node, By: operator(), Reason: reason})
+			if err == nil {
+				fmt.Fprintf(c.out, "recorded: %s is down\n", node)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "seen off", "how you know, for `why` and `history`")
+	cmd.Flags().StringVar(&yes, "yes", "", "do not ask; repeat the `node`'s name here")
+	return cmd
+}
+
+// ask shows what is known of a node and wants its name typed.
+func (c *common) ask(st api.Status, node string) error {
+	for _, p := range st.Peers {
+		if p.Name != node {
+			continue
+		}
+		fmt.Fprintf(c.err, "%s is %s to %s\n", node, p.State, st.Node)
+		for _, l := range p.Links {
+			fmt.Fprintf(c.err, "  %-12s last heard %s\n", l.Network, age(l.AgeMS))
+		}
+	}
+	for _, g := range st.Groups {
+		if g.Claim.Holder == node && !g.Claim.Released {
+			fmt.Fprintf(c.err, "  holds %s, epoch %d, boot %s\n", g.Group, g.Claim.Epoch, g.Claim.BootID)
+		}
+	}
+	fmt.Fprintf(c.err, "Is %s switched off, and have you seen it? Type its name to confirm: ", node)
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if strings.TrimSpace(line) != node {
+		return &exitError{exitFailed, strings.TrimSpace(fmt.Sprintf("not confirmed, nothing was recorded %s", errText(err)))}
+	}
+	return nil
+}
+
+func clearCommand(c *common) *cobra.Command {
+	return &cobra.Command{
+		Use:   "clear GROUP",
+		Short: "let this node take a group again that it has failed",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.client().Clear(cmd.Context(), args[0])
+		},
+	}
+}
+
+// operator is who asks, as the record keeps it.
+func operator() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid %d", os.Getuid())
+}
+
+func age(ms int64) string {
+	if ms < 0 {
+		return "never"
+	}
+	return (time.Duration(ms) * time.Millisecond).Round(10*time.Millisecond).String() + " ago"
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "(" + err.Error() + ")"
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"understudy/cmd/internal/api"
+	"understudy/config"
+	"understudy/observers"
+	"understudy/observers/files"
+	"understudy/reconcile"
+	"understudy/reconcile/act"
+	"understudy/reconcile/journal"
+	"understudy/reconcile/lease"
+	"understudy/reconcile/loop"
+)
+
+// keySize is the least length of the shared secret.
+const keySize = 32
+
+// handOverLimit bounds the letting go after SIGTERM.
+const handOverLimit = 5 * time.Minute
+
+func runCommand(c *common) *cobra.Command {
+	var logLevel string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "run the resident service of this node",
+		Long: `Run the resident service of this node until it is told to stop. SIGTERM and
+SIGINT hand over: the groups held here are let go in order and signed off, so
+that another node takes them at once; a second signal leaves without waiting.
+SIGQUIT leaves at once and touches nothing: the service goes on, and a new
+` + "`understudy run`" + ` carries on with it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.resident(cmd.Context(), logLevel)
+		},
+	}
+	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// logger writes for a person on a terminal and JSON for everything else.
+func logger(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, &exitError{exitUsage, fmt.Sprintf("cannot log at level %q — use debug, info, warn or error", level)}
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(tint.NewHandler(f, &tint.Options{Level: l, TimeFormat: "15:04:05.000", NoColor: os.Getenv("NO_COLOR") != ""})), nil
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+// resident builds the service of this node, outermost first, and runs it. A
+// signal does not end ctx but begins the hand-over; see signals.
+func (c *common) resident(stop context.Context, logLevel string) error {
+	log, err := logger(c.err, logLevel)
+	if err != nil {
+		return err
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	node, err := c.self(cfg)
+	if err != nil {
+		return err
+	}
+	if err := trust(append([]string{c.config}, commands(cfg)...)...); err != nil {
+		return err
+	}
+	key, err := readKey(cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	boot, err := observers.BootID()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.stateDir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the state folder: %w", err)
+	}
+	jr, err := journal.Open(c.stateDir, journal.Options{Node: node, BootID: boot})
+	if err != nil {
+		return err
+	}
+	defer jr.Close()
+	log = log.With("node", node)
+	if err := jr.Append(journal.Record{Kind: journal.Note, Why: "understudy " + version + " started"}); err != nil {
+		log.Warn("journal was not written", "err", err)
+	}
+	raisePriority(log)
+
+	ctx, cancel := context.WithCancel(context.WithoutCancel(stop))
+	defer cancel()
+	tasks, ctx := errgroup.WithContext(ctx)
+
+	peers := observers.NewPeers(cfg, node, boot, key, log)
+	tasks.Go(func() error { return peers.Run(ctx) })
+	seen, err := observers.New(cfg, node, c.stateDir, peers, log)
+	if err != nil {
+		return err
+	}
+	tasks.Go(func() error { return seen.Run(ctx) })
+
+	st, err := openStore(ctx, tasks, cfg, node, c.stateDir, key, log)
+	if err != nil {
+		cancel()
+		return errors.Join(err, tasks.Wait())
+	}
+	keeper := lease.NewKeeper(st.store, cfg.Lease, node, boot, log)
+	tasks.Go(func() error { return keeper.Run(ctx) })
+
+	host := act.New(act.Options{StateDir: c.stateDir, Config: cfg, Node: node, Log: log, Look: seen.LookApps})
+	defer host.Close()
+	tasks.Go(func() error { return host.Run(ctx) })
+
+	l := loop.New(loop.Options{
+		Config: cfg, Node: node, Observer: seen, Lease: keeper, Journal: jr, Log: log, StateDir: c.stateDir,
+		Actor:    &hands{host: host, keeper: keeper, seen: seen, peers: peers, node: node, log: log},
+		Announce: peers.SetStatus,
+	})
+	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader}
+	if st.keepLeaderAway != nil {
+		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
+	}
+	tasks.Go(func() error { return api.Serve(ctx, c.socket, res) })
+	tasks.Go(func() error {
+		return files.Watch(ctx, c.config, log, func(data []byte) { res.changed(c.config, data, log) })
+	})
+	tasks.Go(func() error { return notifyReady(ctx, l, log) })
+	tasks.Go(func() error { return signals(ctx, stop, l, keeper, cancel, log) })
+	tasks.Go(func() error {
+		defer cancel() // the loop has nothing left to do: everything else ends
+		return l.Run(ctx)
+	})
+	err = tasks.Wait()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	_ = jr.Append(journal.Record{Kind: journal.Note, Why: "understudy ended"})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// signals turns the first SIGTERM or SIGINT into a hand-over and a second one,
+// or SIGQUIT, into leaving at once.
+func signals(ctx, stop context.Context, l *loop.Loop, keeper *lease.Keeper, leave func(), log *slog.Logger) error {
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, syscall.SIGQUIT)
+	defer signal.Stop(quit)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-quit:
+		log.Info("leaving at once, the service is not touched")
+		leave()
+		return nil
+	case <-stop.Done():
+	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	reason := "told to stop"
+	if cause := context.Cause(stop); cause != nil && !errors.Is(cause, context.Canceled) {
+		reason = cause.Error()
+	}
+	log.Info("handing over", "reason", reason)
+	if err := l.Stop(ctx, reason); err != nil {
+		return nil // the loop has ended already
+	}
+	limit := time.NewTimer(handOverLimit)
+	defer limit.Stop()
+	select {
+	case <-ctx.Done(): // the loop has let go of everything
+		ended, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer done()
+		if err := keeper.Leave(ended); err != nil {
+			log.Warn("lease was not given back", "err", err)
+		}
+	case <-again:
+		log.Warn("leaving before everything was let go")
+		leave()
+	case <-quit:
+		leave()
+	case <-limit.C:
+		log.Error("not everything was let go in time", "took", handOverLimit)
+		leave()
+	}
+	return nil
+}
+
+// holds reports whether this node holds a group or takes one up.
+func holds(st *loop.State) bool {
+	if st == nil {
+		return false
+	}
+	for _, d := range st.Decisions {
+		if d.Transition.To.Holds() || d.Goal == reconcile.Hold {
+			return true
+		}
+	}
+	return false
+}
+
+// notifyReady tells systemd when the first pass has been made.
+func notifyReady(ctx context.Context, l *loop.Loop, log *slog.Logger) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for l.State() == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("systemd was not notified", "err", err)
+	}
+	return nil
+}
+
+// changed takes note of a new content of the file. It is not taken over by
+// itself: a restart does that, once the file is the same on every node.
+func (r *resident) changed(name string, data []byte, log *slog.Logger) {
+	cfg, err := config.Parse(name, data)
+	note := ""
+	switch {
+	case err != nil:
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		note = "the file on disk is refused, the old one stays in force: " + first
+	case cfg.Hash != r.cfg.Hash:
+		note = fmt.Sprintf("the file on disk (%.8s) is not the one in force (%.8s) — restart understudy to take it over", cfg.Hash, r.cfg.Hash)
+	}
+	if old := r.note.Load(); old == nil && note == "" || old != nil && *old == note {
+		return
+	}
+	if note == "" {
+		r.note.Store(nil)
+		return
+	}
+	r.note.Store(&note)
+	log.Warn("configuration file changed", "reason", note)
+	if err := r.journal.Append(journal.Record{Kind: journal.Note, Why: note}); err != nil {
+		log.Warn("journal was not written", "err", err)
+	}
+}
+
+// readKey reads the shared secret: base64 of at least 32 bytes, readable by root
+// alone.
+func readKey(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	how := fmt.Sprintf("make it once with: head -c %d /dev/urandom | base64 >%s; chmod 600 %s — and copy it to every machine", keySize, path, path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the shared key: %w — %s", err, how)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("cannot trust the shared key %s: mode %04o lets others read it — chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	if err := trust(path); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the shared key: %w", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
+	if err != nil || len(key) < keySize {
+		return nil, fmt.Errorf("cannot use the shared key %s: it is not base64 of %d bytes or more — %s", path, keySize, how)
+	}
+	return key, nil
+}
+
+// raisePriority keeps keep-alives and renewals on time when the host is busy.
+func raisePriority(log *slog.Logger) {
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, -15); err != nil {
+		log.Warn("priority was not raised; a busy host may miss its keep-alives", "err", err)
+	}
+}
+
+func readJournal(dir string, f api.Filter) ([]journal.Record, error) {
+	if _, err := os.Stat(filepath.Join(dir, "journal.log")); err != nil {
+		return nil, err
+	}
+	var out []journal.Record
+	for r, err := range journal.Read(dir, journalFilter(f)) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func filtered(j *journal.Journal, f api.Filter) ([]journal.Record, error) {
+	return j.Records(journalFilter(f))
+}
+
+func journalFilter(f api.Filter) journal.Filter {
+	return journal.Filter{Group: f.Group, Since: f.Since, Last: f.Last}
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"understudy/cmd/internal/api"
+	"understudy/config"
+	"understudy/reconcile"
+	"understudy/reconcile/journal"
+	"understudy/reconcile/lease"
+	"understudy/reconcile/loop"
+)
+
+// resident answers the other verbs for the running service.
+type resident struct {
+	cfg     *config.Config
+	node    string
+	loop    *loop.Loop
+	keeper  *lease.Keeper
+	journal *journal.Journal
+	leader  func() string          // embedded store: the raft leader; nil with another store
+	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
+}
+
+var _ api.Service = (*resident)(nil)
+
+func (r *resident) state() (*loop.State, error) {
+	st := r.loop.State()
+	if st == nil {
+		return nil, &api.Refusal{Code: exitFailed, Text: "the service has only just begun to look — ask again"}
+	}
+	return st, nil
+}
+
+// Status implements api.Service.
+func (r *resident) Status() (api.Status, error) {
+	st, err := r.state()
+	if err != nil {
+		return api.Status{}, err
+	}
+	s := &st.Snapshot
+	now := time.Now()
+	l := r.keeper.Lease()
+	view := r.keeper.View()
+	out := api.Status{
+		Cluster: r.cfg.Cluster, Node: r.node, Version: version, BootID: s.BootID, At: now, ConfigHash: r.cfg.Hash,
+		Stopping: s.Stopping,
+		Lease:    api.LeaseStatus{Valid: l.Left(now) > 0, LeftMS: l.Left(now).Milliseconds(), Error: l.Err},
+		Store:    api.StoreStatus{Readable: view.OK()},
+	}
+	if n := r.note.Load(); n != nil {
+		out.ConfigNote = *n
+	}
+	if !view.OK() {
+		out.Store.Error = view.Why().Error()
+	}
+	if r.leader != nil {
+		out.Store.Leader = r.leader()
+	}
+	js := r.journal.State()
+	out.Journal = api.JournalStatus{Error: js.Err, Held: js.Held, Dropped: js.Dropped}
+	for _, g := range r.cfg.Groups {
+		if d, ok := st.Decisions[g.Name]; ok {
+			out.Groups = append(out.Groups, groupStatus(&g, s, d, st.Flights[g.Name]))
+		}
+	}
+	for _, p := range s.Peers {
+		out.Peers = append(out.Peers, peerStatus(p))
+	}
+	return out, nil
+}
+
+func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f loop.Flight) api.GroupStatus {
+	m := s.Memory[g.Name]
+	c := s.Store.Value.Claims[g.Name]
+	out := api.GroupStatus{
+		Group: g.Name, Policy: string(g.Policy), Role: d.Transition.To.String(), Phase: string(d.Phase),
+		Event: d.Transition.Event.String(), Because: d.Because, Reason: d.Status.Reason, Ready: d.Status.Ready,
+		Claim: api.ClaimStatus{
+			Holder: c.Holder, BootID: c.BootID, Epoch: c.Epoch, Released: c.Released, Evidence: string(c.Evidence.Kind),
+			Detail: c.Evidence.Detail, Reason: c.Reason, Pinned: c.Pinned, At: c.At,
+		},
+		Failed: m.Failed, Error: m.Error, Hostname: m.SavedHostname,
+	}
+	if q, ok := s.Store.Value.Requests[g.Name]; ok && q.Epoch == c.Epoch {
+		out.Request = fmt.Sprintf("%s moves it to %s", q.By, q.To)
+	}
+	for _, i := range d.Inventory.Items {
+		out.Resources = append(out.Resources, api.Resource{Kind: string(i.Kind), Name: i.Name, State: i.State.String(), Detail: i.Detail})
+	}
+	for _, b := range d.Plan.Blocked {
+		out.Blocked = append(out.Blocked, b.String())
+	}
+	for _, w := range d.Plan.Waits {
+		out.Waits = append(out.Waits, w.String())
+	}
+	if f.N > 0 {
+		sp := f.Plan.Steps[f.N-1].Step.Spec()
+		out.Flight = &api.FlightStatus{
+			Fingerprint: f.Plan.Fingerprint(), Goal: f.Plan.Goal.String(), N: f.N, Of: len(f.Plan.Steps),
+			Step: sp.Verb + " " + sp.Object, Since: f.Since,
+		}
+	}
+	return out
+}
+
+func peerStatus(p reconcile.Peer) api.PeerStatus {
+	out := api.PeerStatus{
+		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
+		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Groups: p.Status.Groups,
+	}
+	for _, l := range p.Links {
+		ms := l.Age.Milliseconds()
+		if l.Age < 0 {
+			ms = -1
+		}
+		out.Links = append(out.Links, api.LinkStatus{Network: l.Network, Heard: l.Heard, AgeMS: ms, Hears: l.Hears})
+	}
+	return out
+}
+
+// Plan implements api.Service.
+func (r *resident) Plan(group string, whatif []string) (api.PlanReply, error) {
+	st, err := r.state()
+	if err != nil {
+		return api.PlanReply{}, err
+	}
+	if group != "" && r.cfg.Group(group) == nil {
+		return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
+	}
+	if len(whatif) > 0 {
+		s := st.Snapshot
+		basis := fmt.Sprintf("from what %s sees now", r.node)
+		return imagine(r.cfg, reconcile.Around(r.cfg, &s), basis, group, whatif)
+	}
+	var plans []reconcile.Plan
+	for _, g := range r.cfg.Groups {
+		d, ok := st.Decisions[g.Name]
+		if !ok || group != "" && g.Name != group {
+			continue
+		}
+		if !d.Plan.Empty() || len(d.Plan.Blocked) > 0 || len(d.Plan.Waits) > 0 || group != "" {
+			plans = append(plans, d.Plan)
+		}
+	}
+	return planReply(fmt.Sprintf("what %s would do now", r.node), plans)
+}
+
+// Apply implements api.Service: it makes the loop try at once, and waits until
+// no plan of the group is in flight.
+func (r *resident) Apply(ctx context.Context, q api.ApplyRequest) error {
+	st, err := r.state()
+	if err != nil {
+		return err
+	}
+	groups := slices.Sorted(maps.Keys(st.Decisions))
+	if q.Group != "" {
+		if _, ok := st.Decisions[q.Group]; !ok {
+			return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q on %s", q.Group, r.node)}
+		}
+		groups = []string{q.Group}
+	}
+	for _, g := range groups {
+		p := st.Decisions[g].Plan
+		if q.Expect != "" && p.Fingerprint() != q.Expect {
+			return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot apply %s: the plan is %s by now, not %s — look at `understudy plan %s` again", g, p.Fingerprint(), q.Expect, g)}
+		}
+		if len(p.Blocked) > 0 {
+			return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot apply %s: %s", g, p.Blocked[0])}
+		}
+	}
+	for _, g := range groups {
+		if err := r.loop.Try(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Move implements api.Service.
+func (r *resident) Move(ctx context.Context, q api.MoveRequest) error {
+	g := r.cfg.Group(q.Group)
+	if g == nil {
+		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", q.Group)}
+	}
+	if g.Priority(q.To) < 0 {
+		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot move %s to %q: it is not one of its nodes (%v)", q.Group, q.To, g.Nodes)}
+	}
+	st, err := r.state()
+	if err != nil {
+		return err
+	}
+	claim := st.Snapshot.Store.Value.Claims[q.Group]
+	if claim.Holder == q.To && !claim.Released {
+		return &api.Refusal{Code: exitOK, Text: fmt.Sprintf("%s is on %s already", q.Group, q.To)}
+	}
+	gs := st.Decisions[q.Group].Status
+	if q.To != r.node {
+		p := st.Snapshot.Peer(q.To)
+		if gs = p.Status.Group(q.Group); p.State != reconcile.PeerHeard {
+			return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot move %s to %s: it is %s", q.Group, q.To, p.State)}
+		}
+	}
+	if !gs.Ready {
+		return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot move %s to %s: it is not ready (%s, %s) %s", q.Group, q.To, gs.Role, gs.Phase, gs.Reason)}
+	}
+	return r.keeper.Ask(ctx, reconcile.Request{Group: q.Group, To: q.To, By: q.By, Reason: q.Reason, Epoch: claim.Epoch, At: time.Now()})
+}
+
+// Confirm implements api.Service. The word is void for any boot but the one that
+// holds a claim now.
+func (r *resident) Confirm(ctx context.Context, q api.ConfirmRequest) error {
+	st, err := r.state()
+	if err != nil {
+		return err
+	}
+	if r.cfg.Node(q.Node) == nil || q.Node == r.node {
+		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot confirm %q: it is not another node of the file", q.Node)}
+	}
+	if p := st.Snapshot.Peer(q.Node); p.State == reconcile.PeerHeard || p.State == reconcile.PeerDistant {
+		return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot confirm that %s is down: it is %s", q.Node, p.State)}
+	}
+	for _, g := range r.cfg.Groups {
+		if c := st.Snapshot.Store.Value.Claims[g.Name]; c.Holder == q.Node && !c.Released {
+			return r.keeper.Confirm(ctx, reconcile.Confirmation{Node: q.Node, BootID: c.BootID, By: q.By, Reason: q.Reason, At: time.Now()})
+		}
+	}
+	return &api.Refusal{Code: exitOK, Text: q.Node + " holds no claim: there is nothing to confirm"}
+}
+
+// Clear implements api.Service.
+func (r *resident) Clear(ctx context.Context, group string) error {
+	if r.cfg.Group(group) == nil {
+		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
+	}
+	return r.loop.Clear(ctx, group)
+}
+
+// History implements api.Service.
+func (r *resident) History(f api.Filter) ([]journal.Record, error) {
+	return filtered(r.journal, f)
+}
+
+var _ json.Marshaler = reconcile.Plan{}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"understudy/config"
+	"understudy/observers"
+	"understudy/reconcile"
+	"understudy/reconcile/lease"
+	"understudy/reconcile/lease/etcd"
+)
+
+// store is the opened store and, where it is embedded, its raft leadership.
+type store struct {
+	store          lease.Store
+	leader         func() string
+	keepLeaderAway func(ctx context.Context, holds func() bool) error
+}
+
+// openStore opens what the file names; what it needs to keep running becomes a
+// task.
+func openStore(ctx context.Context, tasks *errgroup.Group, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
+	if cfg.Lease.Store == config.StoreEtcd {
+		s, err := etcd.NewClient(ctx, cfg, log)
+		if err != nil {
+			return store{}, err
+		}
+		tasks.Go(func() error { return s.Run(ctx) })
+		return store{store: s}, nil
+	}
+	m, err := etcd.StartMember(ctx, etcd.MemberOptions{Config: cfg, Name: name, DataDir: filepath.Join(stateDir, "etcd"), Key: key, Log: log})
+	if err != nil {
+		return store{}, err
+	}
+	tasks.Go(func() error { return m.Run(ctx) })
+	s, err := m.Store()
+	if err != nil {
+		return store{}, err
+	}
+	return store{store: s, leader: m.Leader, keepLeaderAway: m.KeepLeaderAway}, nil
+}
+
+// witnessName is the witness's name among the machines of the file.
+const witnessName = "witness"
+
+func witnessCommand(c *common) *cobra.Command {
+	var logLevel string
+	cmd := &cobra.Command{
+		Use:   "witness",
+		Short: "run the third vote on a small machine that holds nothing",
+		Long: `Run the witness: a member of the embedded store and of the keep-alives that holds
+no group. With it, either node may be lost and the other still has a majority.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(c.err, logLevel)
+			if err != nil {
+				return err
+			}
+			cfg, err := c.load()
+			if err != nil {
+				return err
+			}
+			if cfg.Witness == nil || cfg.Lease.Store != config.StoreEmbedded {
+				return &exitError{exitUsage, fmt.Sprintf("cannot be the witness: %s declares none for an embedded store", c.config)}
+			}
+			key, err := readKey(cfg.KeyFile)
+			if err != nil {
+				return err
+			}
+			boot, err := observers.BootID()
+			if err != nil {
+				return err
+			}
+			raisePriority(log)
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			tasks, ctx := errgroup.WithContext(ctx)
+			log = log.With("node", witnessName)
+			peers := observers.NewPeers(cfg, witnessName, boot, key, log)
+			peers.SetStatus(reconcile.NodeStatus{ConfigHash: cfg.Hash})
+			tasks.Go(func() error { return peers.Run(ctx) })
+			if _, err := openStore(ctx, tasks, cfg, witnessName, c.stateDir, key, log); err != nil {
+				cancel()
+				return fmt.Errorf("%w", err)
+			}
+			return tasks.Wait()
+		},
+	}
+	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
