@@ -125,6 +125,26 @@ func TestTakeAgain(t *testing.T) {
 		if _, err := a.Take(t.Context(), first("g")); !errors.Is(err, lease.ErrChanged) {
 			t.Errorf("a second first claim: %v", err)
 		}
+		// Nobody else may call it his own; its holder may, and the epoch grows.
+		if _, err := a.Take(t.Context(), after(two, reconcile.EvidenceOwn)); !errors.Is(err, lease.ErrChanged) {
+			t.Errorf("alpha took beta's claim as its own: %v", err)
+		}
+		step := after(two, reconcile.EvidenceOwn)
+		step.Pinned = "by root"
+		if two, err = b.Take(t.Context(), step); err != nil || two.Epoch != 3 || two.Pinned != "by root" || two.Holder != "beta" {
+			t.Errorf("%+v, %v", two, err)
+		}
+		if err := b.SignOff(t.Context(), "g", two.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		two = b.View().Value.Claims["g"]
+		if _, err := b.Take(t.Context(), after(two, reconcile.EvidenceOwn)); !errors.Is(err, lease.ErrChanged) {
+			t.Errorf("a claim that was signed off counts as held: %v", err)
+		}
+		if two, err = b.Take(t.Context(), after(two, reconcile.EvidenceReleased)); err != nil {
+			t.Fatal(err)
+		}
 		// The next boot of beta finds its own old claim.
 		b.stop()
 		b2 := start(t, s, "beta", "b2")

@@ -40,8 +40,9 @@ type Member struct {
 	closed error
 }
 
-// closeLimit bounds the end of a member: one whose disk hangs cannot end.
-const closeLimit = 10 * time.Second
+// closeLimit bounds the end of a member, failedLimit that of one that has failed:
+// it may hold locks for ever.
+const closeLimit, failedLimit = 15 * time.Second, time.Second
 
 // StartMember starts a member and returns as soon as it listens; it need not
 // have found its peers by then. The caller runs Run, and Run or Close ends it.
@@ -94,7 +95,8 @@ func (m *Member) fail(why string) {
 }
 
 // Run waits until ctx ends, closes the member and returns nil; or it returns why
-// the member cannot go on.
+// the member cannot go on. A member that has failed keeps its files open until
+// the process ends: only a new process can start it again.
 func (m *Member) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -105,12 +107,29 @@ func (m *Member) Run(ctx context.Context) error {
 	case err := <-m.etcd.Err():
 		m.fail(fmt.Sprint(err))
 	}
+	m.silence()
 	return errors.Join(m.why, m.Close())
+}
+
+// silence takes a member that has failed out of the cluster. Its raft may live
+// on where only the back end has died; as the leader it would renew nobody's
+// lease, and as a peer it would seem healthy.
+func (m *Member) silence() {
+	m.etcd.Server.PauseSending()
+	for _, p := range m.etcd.Peers {
+		_ = p.Listener.Close()
+	}
 }
 
 // Close ends the member. It may be called more than once.
 func (m *Member) Close() error {
 	m.close.Do(func() {
+		limit := closeLimit
+		select {
+		case <-m.failed:
+			limit = failedLimit
+		default:
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -119,8 +138,8 @@ func (m *Member) Close() error {
 		}()
 		select {
 		case <-done:
-		case <-time.After(closeLimit):
-			m.closed = fmt.Errorf("cannot close the store's member %s: it hangs after %s", m.o.Name, closeLimit)
+		case <-time.After(limit):
+			m.closed = fmt.Errorf("cannot close the store's member %s: it hangs after %s", m.o.Name, limit)
 		}
 	})
 	return m.closed
