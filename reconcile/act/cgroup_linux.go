@@ -44,10 +44,19 @@ func cgroupFor(group, app string) (cgroup, error) {
 
 // open makes the cgroup if need be and opens it for clone3(2).
 func (c cgroup) open() (int, error) {
-	if err := os.MkdirAll(string(c), 0o755); err != nil {
-		return -1, err
+	var err error
+	for range 10 { // the end of another application may take the parent away
+		if err = os.MkdirAll(string(c), 0o755); err == nil {
+			var fd int
+			if fd, err = unix.Open(string(c), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+				return fd, nil
+			}
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			break
+		}
 	}
-	return unix.Open(string(c), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return -1, err
 }
 
 // dirs lists the cgroup and those an application has made below it, inner ones

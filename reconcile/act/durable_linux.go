@@ -9,7 +9,14 @@ import (
 
 // writeDurably replaces a file so that after a crash either the old or the new
 // content is there.
-func writeDurably(path string, data []byte) (err error) {
+func writeDurably(path string, data []byte) error { return write(path, data, true) }
+
+// writeWhole replaces a file so that whoever reads it sees either the old or the
+// new content, also after this program was killed. It does not wait for the disk:
+// it is for what means nothing after a reboot.
+func writeWhole(path string, data []byte) error { return write(path, data, false) }
+
+func write(path string, data []byte, durably bool) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot save %s: %w", path, err)
@@ -27,14 +34,19 @@ func writeDurably(path string, data []byte) (err error) {
 	if _, err := f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
+	if durably {
+		if err := f.Sync(); err != nil {
+			return errors.Join(err, f.Close())
+		}
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
+	}
+	if !durably {
+		return nil
 	}
 	return syncDir(dir)
 }

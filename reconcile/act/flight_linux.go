@@ -18,20 +18,32 @@ type flight struct {
 	since     time.Time
 	abandoned bool // nobody waits for it any more
 	ended     bool
+	over      chan struct{} // closed when its name is free again
 }
 
 // do runs call in a goroutine of its own and waits for it until ctx ends. what
-// names it, in the words that follow "cannot". While an abandoned call of the
-// same name has not come back, do refuses to begin another. late, if not nil, is
-// called with the result of an abandoned call when it does come back.
+// names it, in the words that follow "cannot". A call of the same name that
+// somebody else waits for is waited for first; while an abandoned one has not
+// come back, do refuses to begin another. late, if not nil, is called with the
+// result of an abandoned call when it does come back.
 func (f *flights) do(ctx context.Context, what string, call func() error, late func(error)) error {
 	if ctx.Err() != nil {
 		return stopped(ctx, what)
 	}
-	me := &flight{since: time.Now()}
+	me := &flight{since: time.Now(), over: make(chan struct{})}
 	f.mu.Lock()
-	if other, ok := f.m[what]; ok {
+	for other := f.m[what]; other != nil; other = f.m[what] {
+		abandoned := other.abandoned
 		f.mu.Unlock()
+		if !abandoned {
+			select {
+			case <-other.over:
+				f.mu.Lock()
+				continue
+			case <-ctx.Done():
+				return stopped(ctx, what)
+			}
+		}
 		return fmt.Errorf("cannot %s: an earlier attempt is still hanging in the kernel, since %s — look at the storage or network path behind it",
 			what, time.Since(other.since).Round(time.Second))
 	}
@@ -53,6 +65,7 @@ func (f *flights) do(ctx context.Context, what string, call func() error, late f
 		}
 		f.mu.Lock()
 		delete(f.m, what)
+		close(me.over)
 		f.mu.Unlock()
 		result <- err
 	}()

@@ -10,8 +10,8 @@ import (
 	"understudy/reconcile"
 )
 
-// Host carries out steps on this host. Steps may be asked for from one goroutine
-// at a time; the other methods may be called from any.
+// Host carries out steps on this host. Its methods may be called from any
+// goroutine; of one group, one step at a time.
 type Host struct {
 	opts    Options
 	log     *slog.Logger
@@ -23,6 +23,7 @@ type Host struct {
 	closed bool
 
 	working sync.WaitGroup // bursts
+	naming  sync.Mutex     // held while the host name is saved and set, or restored
 }
 
 // New returns a Host. It does nothing yet and starts nothing.

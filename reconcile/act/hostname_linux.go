@@ -37,6 +37,8 @@ func (h *Host) SavedHostname() (string, error) {
 // saved before stays saved: it is the host's own, the present one may be a
 // service's. See [reconcile.SetHostname].
 func (h *Host) setHostname(s reconcile.SetHostname) error {
+	h.naming.Lock()
+	defer h.naming.Unlock()
 	fail := func(err error) error { return fmt.Errorf("cannot set host name %s: %w", s.Name, err) }
 	if err := validHostname(s.Name); err != nil {
 		return fail(err)
@@ -73,6 +75,8 @@ func (h *Host) setHostname(s reconcile.SetHostname) error {
 // restoreHostname puts the saved name back and then forgets it. See
 // [reconcile.RestoreHostname]; what is on disk counts, not the step's name.
 func (h *Host) restoreHostname(reconcile.RestoreHostname) error {
+	h.naming.Lock()
+	defer h.naming.Unlock()
 	saved, err := h.SavedHostname()
 	if err != nil {
 		return fmt.Errorf("cannot restore the host name: %w", err)

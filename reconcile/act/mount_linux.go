@@ -63,7 +63,7 @@ func (h *Host) mountFS(ctx context.Context, s reconcile.MountFS) error {
 		return unix.Mount(fs.Device, fs.Mount, fs.Type, opts.flags, opts.data)
 	}, func(err error) { h.takeBack(fs, dev, err) })
 	if err != nil {
-		if errno := (unix.Errno)(0); errors.As(err, &errno) && context.Cause(ctx) == nil {
+		if errno := (unix.Errno)(0); errors.As(err, &errno) {
 			return fail(h.explain(errno, fs, sb))
 		}
 		return err

@@ -44,6 +44,8 @@ func (h *Host) logPath(name string) string {
 	return filepath.Join(h.opts.StateDir, "log", name+".log")
 }
 
+// writeRecord records a process. A record is good for one boot only, so nobody
+// waits for the disk, with the service down.
 func writeRecord(path string, p reconcile.Process) error {
 	boot, err := bootID()
 	if err != nil {
@@ -53,7 +55,7 @@ func writeRecord(path string, p reconcile.Process) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(path, append(b, '\n'))
+	return writeWhole(path, append(b, '\n'))
 }
 
 // readRecord returns the recorded process, the zero Process if there is no

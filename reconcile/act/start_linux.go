@@ -203,7 +203,7 @@ func (h *Host) look(ctx context.Context, group string, app config.Application) (
 	}
 	if len(app.Daemons) > 0 {
 		found := make(chan reconcile.AppState, 1)
-		err := h.flights.do(ctx, "look at the applications", func() error {
+		err := h.flights.do(ctx, "look at application "+app.Name+" of group "+group, func() error {
 			states, err := h.opts.Look(ctx)
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -169,5 +170,11 @@ func (d *stopping) left(ctx context.Context) ([]reconcile.Process, error) {
 
 // forget removes the cgroup and the records of an application that has stopped.
 func (d *stopping) forget() error {
-	return errors.Join(d.cgroup.remove(), removeDurably(d.h.recordPath(d.name)), removeDurably(d.h.sessionPath(d.name)))
+	errs := []error{d.cgroup.remove()}
+	for _, path := range []string{d.h.recordPath(d.name), d.h.sessionPath(d.name)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("cannot remove the record %s: %w", path, err))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -198,6 +198,30 @@ func TestHungCallIsReportedAndNotRepeated(t *testing.T) {
 	}
 }
 
+// Two steps that do the same at the same time wait for each other.
+func TestCallsOfTheSameNameFollowEachOther(t *testing.T) {
+	var f flights
+	inside, errs := make(chan struct{}, 1), make(chan error)
+	for range 20 {
+		go func() {
+			errs <- f.do(t.Context(), "read /dev/x", func() error {
+				select {
+				case inside <- struct{}{}:
+					<-inside
+					return nil
+				default:
+					return errors.New("two at the same time")
+				}
+			}, nil)
+		}()
+	}
+	for range 20 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestReadSuperblock(t *testing.T) {
 	ext := func(state, compat, incompat byte) []byte {
 		b := make([]byte, superblockBytes)

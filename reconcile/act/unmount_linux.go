@@ -79,7 +79,7 @@ func (h *Host) unmountOne(ctx context.Context, m *mountinfo.Info) error {
 		case err == nil, errors.Is(err, unix.EINVAL): // EINVAL: not a mount point any more
 			return h.isOff(m)
 		case !errors.Is(err, unix.EBUSY):
-			if errno := (unix.Errno)(0); errors.As(err, &errno) && context.Cause(ctx) == nil {
+			if errno := (unix.Errno)(0); errors.As(err, &errno) {
 				return fmt.Errorf("cannot unmount %s: %w", point, err)
 			}
 			return err
