@@ -118,7 +118,7 @@ func (p *Peers) addNetwork(n config.Network, port uint16) {
 		}
 		q.links = append(q.links, link{network: n.Name, shared: w != nil, heard: unheard, hears: unheard})
 		if w != nil {
-			w.to = append(w.to, &target{peer: q, addr: netip.AddrPortFrom(m.Prefix.Addr(), port)})
+			w.to = append(w.to, &target{peer: q, addr: newDestination(netip.AddrPortFrom(m.Prefix.Addr(), port))})
 		}
 	}
 }

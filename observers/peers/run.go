@@ -123,9 +123,6 @@ func (p *Peers) mail(ctx context.Context, round bool) {
 		return
 	}
 	// Only this goroutine composes, so the buffer stays as it is meanwhile.
-	for _, w := range p.wires {
-		w.limit(p.interval / 8)
-	}
 	for _, l := range batch {
 		l.wire.send(ctx, p, buffer[l.from:l.to], l.target)
 	}

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 
@@ -69,4 +70,31 @@ func waiting(conn *net.UDPConn) bool {
 		return false
 	}
 	return n > 0
+}
+
+// destination is an address as sendto(2) wants it.
+type destination = unix.Sockaddr
+
+func newDestination(a netip.AddrPort) destination {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+// transmit sends one packet, or fails if the socket has no room. It goes past
+// package net because a write deadline for every round would be a timer, and a
+// wake-up, for every round.
+func transmit(conn *net.UDPConn, b []byte, to destination) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if done := raw.Write(func(fd uintptr) bool {
+		err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, to)
+		return true
+	}); done != nil {
+		return done
+	}
+	return err
 }

@@ -4,8 +4,10 @@ package peers
 
 import (
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // freebind is not known on this system: a socket is opened when its address is there.
@@ -28,3 +30,14 @@ func receive(conn *net.UDPConn, busy *atomic.Bool, take func([]byte)) error {
 
 // waiting cannot be asked here.
 func waiting(*net.UDPConn) bool { return false }
+
+type destination = netip.AddrPort
+
+func newDestination(a netip.AddrPort) destination { return a }
+
+// transmit sends one packet, or fails if the socket has no room for a moment.
+func transmit(conn *net.UDPConn, b []byte, to destination) error {
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+	_, err := conn.WriteToUDPAddrPort(b, to)
+	return err
+}

@@ -26,7 +26,7 @@ type wire struct {
 // target is a machine's address on the network.
 type target struct {
 	peer *peer
-	addr netip.AddrPort
+	addr destination
 	down bool // sending failed last time; for the log, of the sending goroutine only
 }
 
@@ -86,21 +86,14 @@ func (w *wire) drained() bool {
 	return conn == nil || !waiting(conn) && !w.busy.Load()
 }
 
-// limit bounds what all packets of a round may wait for room in the socket, so
-// that a stuck device cannot hold up the judging of silence.
-func (w *wire) limit(d time.Duration) {
-	if conn := w.conn.Load(); conn != nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(d))
-	}
-}
-
-// send sends one packet. What fails is sent anew with the next round.
+// send sends one packet without waiting, so that a stuck device cannot hold up
+// the judging of silence. What fails is made good by the next round.
 func (w *wire) send(ctx context.Context, p *Peers, b []byte, to *target) {
 	conn := w.conn.Load()
 	if conn == nil {
 		return
 	}
-	_, err := conn.WriteToUDPAddrPort(b, to.addr)
+	err := transmit(conn, b, to.addr)
 	if failed := err != nil; failed != to.down {
 		to.down = failed
 		level := slog.LevelInfo
