@@ -32,6 +32,28 @@ func TestPlansAreSafe(t *testing.T) {
 	})
 }
 
+// TestUnknownIsLeftAlone: a holder that must let go, and a standby that might
+// take over, plan nothing about a part that they could not read.
+func TestUnknownIsLeftAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := Steady(drawConfig(t), noon)
+		for _, h := range w.Hosts {
+			unread(t, h, true)
+		}
+		for i := range w.Config.Groups {
+			perturbStore(t, w, drawHost(t, w), &w.Config.Groups[i])
+		}
+		h := drawHost(t, w)
+		switch rapid.IntRange(0, 2).Draw(t, "and") {
+		case 0:
+			w.NoLease = with(w.NoLease, h.Node)
+		case 1:
+			h.Stopping = "shutdown"
+		}
+		each(w, func(_, s *Snapshot, g *config.Group, d Decision) { safe(t, w.Config, g, s, d) })
+	})
+}
+
 // failer is what both tests and properties are.
 type failer interface {
 	Helper()
