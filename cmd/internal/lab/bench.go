@@ -4,7 +4,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,8 +74,8 @@ func benchCase(ctx context.Context, o Options, c stageCase, runs int, out io.Wri
 		}
 		return nil
 	}()
-	v, violations, endErr := s.end(ctx)
-	if err := errors.Join(err, endErr); err != nil {
+	v, violations, err := s.end(ctx, err)
+	if err != nil {
 		return err
 	}
 	slices.Sort(gaps)

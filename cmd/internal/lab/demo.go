@@ -34,13 +34,11 @@ func Demo(ctx context.Context, o Options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = d.play(ctx, s, policy)
-	verdict, violations, endErr := s.end(ctx)
+	verdict, violations, err := s.end(ctx, d.play(ctx, s, policy))
 	if ctx.Err() != nil {
-		d.printf("\ninterrupted; nothing is left of the lab\n")
-		return errors.Join(context.Cause(ctx), endErr)
+		d.printf("\ninterrupted; the lab is taken away\n")
 	}
-	if err := errors.Join(err, endErr); err != nil {
+	if err != nil {
 		return err
 	}
 	return d.table(verdict, violations)

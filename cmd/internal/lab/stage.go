@@ -206,7 +206,11 @@ func (s *stage) last() string {
 // serving waits until a node serves; any node if host is "".
 func (s *stage) serving(ctx context.Context, host string) (string, error) {
 	found := ""
-	err := s.until(ctx, "the group served by "+host, func(m map[string]Standing) bool {
+	what := "the group served"
+	if host != "" {
+		what += " by " + host
+	}
+	err := s.until(ctx, what, func(m map[string]Standing) bool {
 		for n, st := range m {
 			if st.Phase == "serving" && st.Step == "" && st.Holder == n && (host == "" || n == host) {
 				found = n
@@ -232,30 +236,40 @@ func (s *stage) other(host string) string {
 	return host
 }
 
-// end checks what must hold of a whole run and takes the lab away.
-func (s *stage) end(ctx context.Context) (Verdict, []Violation, error) {
-	limit, cancel := within(context.WithoutCancel(ctx), downLimit)
-	defer cancel()
-	if ctx.Err() != nil || s.ask == nil {
-		return Verdict{}, nil, s.Down(limit)
+// end checks what must hold of a whole run that went well so far, tells the end
+// of the nodes' logs of one that did not, and takes the lab away.
+func (s *stage) end(ctx context.Context, failed error) (v Verdict, violations []Violation, err error) {
+	err = failed
+	if err == nil && s.ask != nil {
+		v, violations, err = s.verify(ctx)
 	}
-	acked, err := s.ask.Acked(ctx)
-	var v Verdict
-	if err == nil {
-		var host string
-		if host, err = s.serving(ctx, ""); err == nil {
-			v, err = s.Verify(ctx, host, acked)
-		}
-	}
-	viol, verr := s.Violations(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		for _, n := range s.nodes {
 			if text, e := s.Log(n); e == nil {
 				err = fmt.Errorf("%w\nlog of %s: …%s", err, n, text[max(0, len(text)-2000):])
 			}
 		}
 	}
-	return v, viol, errors.Join(err, verr, s.Down(limit))
+	limit, cancel := within(context.WithoutCancel(ctx), downLimit)
+	defer cancel()
+	return v, violations, errors.Join(err, s.Down(limit))
+}
+
+func (s *stage) verify(ctx context.Context) (Verdict, []Violation, error) {
+	host, err := s.serving(ctx, "")
+	if err != nil {
+		return Verdict{}, nil, err
+	}
+	acked, err := s.ask.Acked(ctx)
+	if err != nil {
+		return Verdict{}, nil, err
+	}
+	v, err := s.Verify(ctx, host, acked)
+	if err != nil {
+		return v, nil, err
+	}
+	violations, err := s.Violations(ctx)
+	return v, violations, err
 }
 
 func short(d time.Duration) string {
