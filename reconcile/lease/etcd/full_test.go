@@ -27,7 +27,9 @@ func needRoot(t *testing.T) {
 // process starts it on what there is.
 func TestDiskFull(t *testing.T) {
 	needRoot(t)
-	k := newCluster(t, declare(t, 3))
+	c := declare(t, 3)
+	c.Lease.Tick, c.Lease.Election = 50*time.Millisecond, 500*time.Millisecond
+	k := newCluster(t, c)
 	dir := k.dirs["alpha"]
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Fatal(err)
