@@ -3,11 +3,13 @@ package act
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -259,6 +261,33 @@ func TestAddressConflicts(t *testing.T) {
 	gone()
 	add.Link = "nosuch0"
 	wantError(t, h.Do(within(t, 5*time.Second), add), "nosuch0")
+}
+
+// logged passes on what is logged.
+type logged chan string
+
+func (l logged) Write(b []byte) (int, error) { l <- string(b); return len(b), nil }
+
+// Without a probe the address is there at once, and a conflict is reported soon.
+func TestConflictIsLoggedAfterAnAddressWithoutProbe(t *testing.T) {
+	link, n := wire(t)
+	n.has("10.7.0.50/24")
+	lines := make(logged, 100)
+	h := New(Options{StateDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(lines, nil))})
+	defer h.Close()
+	if err := h.Do(within(t, 5*time.Second), reconcile.AddAddress{Address: service("10.7.0.50/24"), Link: link}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.After(2 * time.Second); ; {
+		select {
+		case line := <-lines:
+			if strings.Contains(line, "another holder") && strings.Contains(line, n.link.Attrs().HardwareAddr.String()) {
+				return
+			}
+		case <-end:
+			t.Fatal("not reported")
+		}
+	}
 }
 
 func TestAddressMovesToTheRightLinkAndPrefix(t *testing.T) {

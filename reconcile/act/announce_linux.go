@@ -149,11 +149,12 @@ func (h *Host) burst(l netlink.Link, ip netip.Addr, unprobed bool) {
 		defer cancel()
 		began := time.Now()
 		if unprobed && ip.Is4() && speaksARP(l) {
-			conflict, done := make(chan error, 1), time.Now()
-			go func() { conflict <- probe(ctx, l, ip, conflictListen) }()
-			defer func() {
-				if err := <-conflict; err != nil && ctx.Err() == nil {
-					h.log.Error("another host answers for a service address of this one", "address", ip, "link", l.Attrs().Name, "err", err, "took", time.Since(done))
+			checked := make(chan struct{})
+			defer func() { <-checked }()
+			go func() {
+				defer close(checked)
+				if err := probe(ctx, l, ip, conflictListen); err != nil && ctx.Err() == nil {
+					h.log.Error("service address was added, and it may have another holder", "address", ip, "link", l.Attrs().Name, "err", err)
 				}
 			}()
 		}

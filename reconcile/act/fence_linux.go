@@ -107,8 +107,8 @@ func agentOptions(agent config.Fence) (lines string, secrets []string, err error
 		if name == "" || strings.ContainsAny(name, "=\n\x00") || strings.ContainsAny(value, "\n\x00") {
 			return "", nil, fmt.Errorf("option %s cannot be passed on one line", o.Key)
 		}
-		if name == "action" {
-			return "", nil, errors.New("option action is not to be declared — remove it")
+		if name == "action" || name == "option" { // its former name
+			return "", nil, fmt.Errorf("option %s is set by this program — remove it", name)
 		}
 		if fromFile || strings.HasPrefix(name, "passw") || strings.Contains(name, "secret") || strings.Contains(name, "token") {
 			secrets = append(secrets, value)

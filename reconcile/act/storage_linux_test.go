@@ -154,6 +154,24 @@ func TestMountAfterACrashReplays(t *testing.T) {
 	}
 }
 
+// A mount that comes about after its step was given up does not stay.
+func TestLateMountIsTakenBack(t *testing.T) {
+	h := newHost(t)
+	fs := mounted(t, h)
+	dev, err := blockDevice(fs.Device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.takeBack(fs, dev, unix.EIO) // it failed late: nothing to take back
+	if points, err := mountsOf(fs.Device); err != nil || len(points) != 1 {
+		t.Fatal(points, err)
+	}
+	h.takeBack(fs, dev, nil)
+	if points, err := mountsOf(fs.Device); err != nil || len(points) != 0 {
+		t.Error(points, err)
+	}
+}
+
 // Errors on record are corrected before the mount.
 func TestMountChecksWhenTheSuperblockSaysSo(t *testing.T) {
 	fs := disk(t, "ext4")
