@@ -38,8 +38,19 @@ func (h hook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
+// level is how loud a line of etcd's is for us. Its warnings repeat every few
+// seconds for as long as a member is away, which the keep-alives say once.
+func level(l zapcore.Level) slog.Level {
+	if l >= zapcore.ErrorLevel {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
 // Enabled implements zapcore.Core: warnings and worse.
-func (b *bridge) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
+func (b *bridge) Enabled(l zapcore.Level) bool {
+	return l >= zapcore.WarnLevel && b.log.Enabled(context.Background(), level(l))
+}
 
 // With implements zapcore.Core.
 func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
@@ -56,10 +67,6 @@ func (b *bridge) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Checke
 
 // Write implements zapcore.Core.
 func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	level := slog.LevelWarn
-	if e.Level >= zapcore.ErrorLevel {
-		level = slog.LevelError
-	}
 	enc := zapcore.NewMapObjectEncoder()
 	for _, f := range b.fields {
 		f.AddTo(enc)
@@ -71,7 +78,7 @@ func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for k, v := range enc.Fields {
 		attrs = append(attrs, slog.Any(k, v))
 	}
-	b.log.LogAttrs(context.Background(), level, "etcd: "+e.Message, slog.Attr{Key: "etcd", Value: slog.GroupValue(attrs...)})
+	b.log.LogAttrs(context.Background(), level(e.Level), "etcd: "+e.Message, slog.Attr{Key: "etcd", Value: slog.GroupValue(attrs...)})
 	return nil
 }
 
