@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,12 +124,8 @@ func releaseLoop(ctx context.Context, d *loopDevice) error {
 // whichever mount namespace pins it: ext4 and xfs show each live superblock in
 // sysfs.
 func (d *loopDevice) live() bool {
-	for _, fs := range []string{"ext4", "xfs"} {
-		if unix.Access(fmt.Sprintf("/sys/fs/%s/loop%d", fs, d.number), unix.F_OK) == nil {
-			return true
-		}
-	}
-	return false
+	n := strconv.Itoa(d.number)
+	return unix.Access("/sys/fs/ext4/loop"+n, unix.F_OK) == nil || unix.Access("/sys/fs/xfs/loop"+n, unix.F_OK) == nil
 }
 
 func (d *loopDevice) device() uint64 { return unix.Mkdev(loopMajor, uint32(d.number)) }
