@@ -77,13 +77,14 @@ func (s *stage) must(ctx context.Context, host string, argv ...string) error {
 }
 
 // play strikes and waits until the client is answered again and the group is
-// served. It returns the outage and the longest gap in the second before.
+// served. It returns the outage and the longest gap in the 150 answers before.
 func (s *stage) play(ctx context.Context, c stageCase, owner string, began func(time.Duration)) (outage, noise time.Duration, err error) {
-	if err := s.ask.Answered(ctx, s.ask.Mark(), 100); err != nil {
+	quiet := s.ask.Mark()
+	if err := s.ask.Answered(ctx, quiet, 150); err != nil {
 		return 0, 0, err
 	}
 	mark := s.ask.Mark()
-	if noise, err = s.ask.Gap(ctx, mark-time.Second); err != nil {
+	if noise, err = s.ask.Gap(ctx, quiet); err != nil {
 		return 0, 0, err
 	}
 	began(mark)
