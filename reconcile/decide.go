@@ -36,7 +36,7 @@ func (g Goal) String() string { return [...]string{"leave", "clean", "hold"}[g] 
 // Decide is one pass of one group: snapshot in, role and plan out. It is the
 // only way to a plan, for the resident service, `plan` and what-if alike.
 func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
-	d := Decision{Inventory: takeInventory(g, s)}
+	d := Decision{Inventory: takeInventory(c, g, s)}
 	d.Facts = fsm.Facts{
 		Home:     g.Home() == s.Node,
 		Rotating: g.Policy == config.Rotating,
@@ -78,7 +78,7 @@ func Want(r fsm.Role, e fsm.Event, mayTake bool) Goal {
 // Classify turns a snapshot into the one event that fsm is offered, and says
 // what in the snapshot made it. The order is that of fsm.Events.
 func Classify(c *config.Config, g *config.Group, s *Snapshot) (fsm.Event, string) {
-	return classify(c, g, s, takeInventory(g, s))
+	return classify(c, g, s, takeInventory(c, g, s))
 }
 
 func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory) (fsm.Event, string) {
@@ -167,7 +167,7 @@ func status(c *config.Config, g *config.Group, s *Snapshot, d Decision, take tak
 	case d.Transition.Event == fsm.Unsure || d.Transition.Event == fsm.LeaseLost:
 		st.Reason = d.Because
 	}
-	if d.Transition.To != fsm.Standby || !d.Facts.Clean || s.Lease.Left(s.At) == 0 {
+	if d.Transition.To != fsm.Standby || !d.Facts.Clean || s.Lease.Left(s.At) == 0 || !s.Store.OK() {
 		return st
 	}
 	if r, ok := unfit(c, g, s); !ok {

@@ -180,7 +180,7 @@ func (b *builder) addresses(ev Evidence, taking bool) {
 		if b.inv.State(AddressItem, a.Label) == Present {
 			continue
 		}
-		link, ok := linkOf(a.Network, a.Prefix, b.s)
+		link, ok := linkOf(a, b.c, b.s)
 		if !ok {
 			b.block(fmt.Sprintf("cannot add %s: no link of this host is on network %s", a.Label, a.Network), "bring the link up with this node's own address")
 			continue
@@ -269,14 +269,19 @@ func (b *builder) environment(a config.Application) []config.Option {
 func (b *builder) clean() {
 	mine := b.s.Store.OK() && ours(b.claim, b.s)
 	for _, i := range b.inv.Unread() {
-		if i.Kind != AppItem { // a stop that finds nothing is harmless; an unmount is not planned blindly
-			b.block(fmt.Sprintf("%s %s could not be read: %s", i.Kind, i.Name, i.Detail), "nothing is planned about what is unknown")
-		}
+		b.block(fmt.Sprintf("%s %s could not be read: %s", i.Kind, i.Name, i.Detail), "what is known is let go; the rest must be read first")
+	}
+	// A stop that finds nothing is harmless where the group has been, and is not
+	// run for ever on a node that only cannot read its processes.
+	here := mine || b.inv.Anything()
+	up := func(a config.Application) bool {
+		st := b.inv.State(AppItem, a.Name)
+		return st == Present || st == Wrong || st == Unknown && here
 	}
 	saved := b.s.Memory[b.g.Name].SavedHostname
 	running := false
 	for _, a := range b.g.Applications {
-		running = running || b.inv.State(AppItem, a.Name) != Absent
+		running = running || up(a)
 	}
 	if running && b.g.Hostname != "" && b.s.Hostname.OK() {
 		b.add(SetHostname{Name: b.g.Hostname}, "the stop must find the name that the start had")
@@ -285,7 +290,7 @@ func (b *builder) clean() {
 		}
 	}
 	for _, a := range slices.Backward(b.g.Applications) {
-		if b.inv.State(AppItem, a.Name) != Absent {
+		if up(a) {
 			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "it runs and is not wanted here")
 		}
 	}

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -101,14 +100,14 @@ func (inv Inventory) in(p Presence) []Item {
 	return out
 }
 
-// Take looks up everything that g declares in a snapshot.
-func takeInventory(g *config.Group, s *Snapshot) Inventory {
+// takeInventory looks up everything that g declares in a snapshot.
+func takeInventory(c *config.Config, g *config.Group, s *Snapshot) Inventory {
 	var inv Inventory
 	for _, fs := range outerFirst(g.Filesystems) {
 		inv.Items = append(inv.Items, mountItem(fs, s))
 	}
 	for _, a := range g.Addresses {
-		inv.Items = append(inv.Items, addressItem(a, s))
+		inv.Items = append(inv.Items, addressItem(c, a, s))
 	}
 	for _, a := range g.Applications {
 		inv.Items = append(inv.Items, appItem(g.Name, a, s))
@@ -152,7 +151,12 @@ func ofDevice(device string, s *Snapshot) func(Mount) bool {
 		for i := range s.Devices.Value {
 			if d := &s.Devices.Value[i]; d.Path == device && d.Present {
 				major, minor := d.Major, d.Minor
-				return func(m Mount) bool { return m.Major == major && m.Minor == minor }
+				return func(m Mount) bool {
+					if m.Major == 0 { // btrfs and others mount under an anonymous number
+						return m.Source == device
+					}
+					return m.Major == major && m.Minor == minor
+				}
 			}
 		}
 	}
@@ -182,14 +186,14 @@ func strangerAt(point string, fs config.Filesystem, s *Snapshot) (Mount, bool) {
 	return Mount{}, false
 }
 
-func addressItem(a config.ServiceAddress, s *Snapshot) Item {
+func addressItem(c *config.Config, a config.ServiceAddress, s *Snapshot) Item {
 	it := Item{Kind: AddressItem, Name: a.Label}
 	if !s.Addrs.OK() {
 		it.Detail = "addresses: " + s.Addrs.Why().Error()
 		return it
 	}
 	it.State, it.Detail = Absent, "not on any link"
-	link, linkOK := linkOf(a.Network, a.Prefix, s)
+	link, linkOK := linkOf(a, c, s)
 	for _, h := range s.Addrs.Value {
 		if h.Prefix.Addr() != a.Prefix.Addr() {
 			continue
@@ -199,8 +203,6 @@ func addressItem(a config.ServiceAddress, s *Snapshot) Item {
 			it.State, it.Detail = Wrong, "another host on the wire has it"
 		case linkOK && h.Link != link:
 			it.State, it.Detail = Wrong, fmt.Sprintf("on %s instead of %s", h.Link, link)
-		case h.Tentative:
-			it.State, it.Detail = Wrong, "not usable yet: duplicate address detection runs"
 		default:
 			it.State, it.Detail = Present, ""
 		}
@@ -208,17 +210,20 @@ func addressItem(a config.ServiceAddress, s *Snapshot) Item {
 	return it
 }
 
-// linkOf finds the link of a network: the one that has the network's own address
-// of this node, that is, any other address whose prefix contains p. The service
-// address itself may be a single one, /32 or /128. The narrowest prefix wins.
-func linkOf(_ string, p netip.Prefix, s *Snapshot) (string, bool) {
-	link, bits := "", -1
+// linkOf finds the link of a service address: the one that has this node's own
+// address of that network, whatever else is in the same prefix elsewhere.
+func linkOf(a config.ServiceAddress, c *config.Config, s *Snapshot) (string, bool) {
+	n := c.Node(s.Node)
+	if n == nil {
+		return "", false
+	}
+	own := n.Address(a.Network)
 	for _, h := range s.Addrs.Value {
-		if h.Prefix.Bits() > bits && h.Prefix.Contains(p.Addr()) && h.Prefix.Addr() != p.Addr() {
-			link, bits = h.Link, h.Prefix.Bits()
+		if own.IsValid() && h.Prefix.Addr() == own.Addr() {
+			return h.Link, true
 		}
 	}
-	return link, bits >= 0
+	return "", false
 }
 
 func appItem(group string, a config.Application, s *Snapshot) Item {

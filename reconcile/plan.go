@@ -29,7 +29,7 @@ type Plan struct {
 
 	Steps   []Planned
 	Waits   []Reason // it will go on by itself when these are met
-	Blocked []Reason // a person must look
+	Blocked []Reason // a person must look; the steps of a letting go run all the same
 }
 
 // Planned is a step in its place.

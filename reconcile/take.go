@@ -49,7 +49,7 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 		return Evidence{Kind: EvidenceReleased, Detail: fmt.Sprintf("%s let go and signed off epoch %d", c.Holder, c.Epoch)}, true
 	case c.Holder == s.Node && c.BootID != s.BootID:
 		return Evidence{Kind: EvidenceRebooted, Detail: "this host has booted since it claimed"}, true
-	case c.Holder == s.Node:
+	case c.Holder == s.Node || contradicted(c, s):
 		return Evidence{}, false
 	}
 	if f, ok := st.Fenced[c.Holder]; ok && f.BootID == c.BootID {
@@ -67,6 +67,13 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 	return Evidence{}, false
 }
 
+// contradicted reports that the very boot that claimed is heard, by this node or
+// by another: whatever a record says of its end is not true, or not true yet.
+func contradicted(c Claim, s *Snapshot) bool {
+	p := s.Peer(c.Holder)
+	return (p.State == PeerHeard || p.State == PeerDistant) && p.BootID == c.BootID
+}
+
 // mayTake decides for a node that holds nothing. It is asked only with a valid
 // lease and a store that could be read.
 func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
@@ -76,7 +83,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 
 	// A holder that is alive, or may be, keeps it.
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
-		return taking{Waits: unheard(claim, peer)}
+		return taking{Waits: append(recorded(claim, s), unheard(claim, peer)...)}
 	}
 	if r, ok := unfit(c, g, s); !ok {
 		return taking{Waits: []Reason{r}}
@@ -102,6 +109,18 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	}
 	t.Reason = takeReason(g, s, claim, t)
 	return t
+}
+
+// recorded says that a holder is heard although a record has it off.
+func recorded(claim Claim, s *Snapshot) []Reason {
+	st := s.Store.Value
+	if f, w := st.Fenced[claim.Holder], st.Confirms[claim.Holder]; claim.BootID == "" || f.BootID != claim.BootID && w.BootID != claim.BootID {
+		return nil
+	}
+	return []Reason{{
+		Text: fmt.Sprintf("%s is recorded as off and its boot is heard all the same", claim.Holder),
+		Way:  "look at the machine and at its fence device: one of the two does not tell the truth",
+	}}
 }
 
 // unheard says why a holder that this node does not hear keeps its claim.

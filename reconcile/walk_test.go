@@ -60,7 +60,7 @@ func (k *walk) check(t *rapid.T) {
 		g := &k.w.Config.Groups[i]
 		var holders []string
 		for _, h := range k.w.Hosts {
-			inv := takeInventory(g, h)
+			inv := takeInventory(k.w.Config, g, h)
 			has := slices.ContainsFunc(inv.Items, func(i Item) bool { return i.State == Present || i.State == Wrong })
 			if has && k.mayWrite(h) {
 				holders = append(holders, h.Node)
@@ -241,7 +241,7 @@ func TestEverybodyBack(t *testing.T) {
 			if h == nil {
 				t.Fatalf("nobody holds %s: %+v", g.Name, w.Store.Claims[g.Name])
 			}
-			if inv := takeInventory(g, h); !inv.Whole() {
+			if inv := takeInventory(w.Config, g, h); !inv.Whole() {
 				t.Fatalf("%s is not whole: %+v", g.Name, inv)
 			}
 			if role := h.Memory[g.Name].Role; !role.Holds() {

@@ -152,7 +152,7 @@ func (w *World) Settle() []Stage {
 					m.Whole = w.Store.Claims[g.Name].Epoch
 				}
 				s.Memory[g.Name] = m
-				if len(d.Plan.Blocked) == 0 && !d.Plan.Empty() {
+				if !d.Plan.Empty() {
 					moved = true
 					for _, p := range d.Plan.Steps {
 						w.apply(s, g, p.Step)
@@ -222,7 +222,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 		g := &w.Config.Groups[i]
 		role := s.Memory[g.Name].Role
 		gs := GroupStatus{Group: g.Name, Role: role}
-		if role == fsm.Standby && takeInventory(g, &view).Clean() {
+		if role == fsm.Standby && takeInventory(w.Config, g, &view).Clean() {
 			if r, ok := unfit(w.Config, g, &view); ok {
 				gs.Ready = true
 			} else {

@@ -51,7 +51,13 @@ func (l *Loop) steer(ctx context.Context, g *config.Group, s *reconcile.Snapshot
 		return
 	}
 	m := l.memory[g.Name]
-	if d.Plan.Empty() || len(d.Plan.Blocked) > 0 || s.At.Before(m.Retry) {
+	if d.Plan.Empty() || s.At.Before(m.Retry) {
+		return
+	}
+	if d.Goal == reconcile.Clean && d.Plan.Fingerprint() == l.cleaned[g.Name] {
+		// It has run to its end and changed nothing that could be seen.
+		l.cleaned[g.Name] = ""
+		l.postpone(g.Name, "letting go had no effect that could be seen: "+d.Because, "")
 		return
 	}
 	if d.Goal == reconcile.Hold && !l.mayRestart(g, s, d) {
@@ -179,13 +185,17 @@ func (l *Loop) finished(o outcome) {
 	case o.err == nil:
 		l.opt.Log.Info("plan done", "group", o.group, "plan", o.flight.plan.Fingerprint(), "took", time.Since(o.flight.since))
 		m.Error, m.ErrorVerb, m.Retry = "", "", time.Time{}
-		l.backoff[o.group] = 0
+		l.cleaned[o.group] = ""
+		if o.flight.plan.Goal == reconcile.Clean {
+			l.cleaned[o.group] = o.flight.plan.Fingerprint() // its backoff goes on if this comes again
+		} else {
+			l.backoff[o.group] = 0
+		}
 	case cancelled:
 		l.opt.Log.Warn("plan cancelled", "group", o.group, "plan", o.flight.plan.Fingerprint(), "reason", o.err.Error())
 	default:
-		b := min(max(2*l.backoff[o.group], firstBackoff), lastBackoff)
-		l.backoff[o.group] = b
-		m.Error, m.ErrorVerb, m.Retry = o.err.Error(), o.verb, time.Now().Add(b)
+		l.postpone(o.group, o.err.Error(), o.verb)
+		m = l.memory[o.group]
 		if o.claimed && o.flight.plan.Goal == reconcile.Hold {
 			// Half acquired is not a state to stay in: the next pass yields,
 			// undoes in reverse, and signs off, so that another node may try.
@@ -194,6 +204,15 @@ func (l *Loop) finished(o outcome) {
 	}
 	l.memory[o.group] = m
 	l.persist()
+}
+
+// postpone keeps the next attempt of a group waiting, longer every time.
+func (l *Loop) postpone(group, why, verb string) {
+	b := min(max(2*l.backoff[group], firstBackoff), lastBackoff)
+	l.backoff[group] = b
+	m := l.memory[group]
+	m.Error, m.ErrorVerb, m.Retry = why, verb, time.Now().Add(b)
+	l.memory[group] = m
 }
 
 // land cancels what is in flight and waits for it.

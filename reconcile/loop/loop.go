@@ -77,6 +77,7 @@ type Loop struct {
 	held     map[string]uint64 // group -> epoch in which this node last held it
 	last     map[string]reconcile.Decision
 	backoff  map[string]time.Duration
+	cleaned  map[string]string // fingerprint of the last letting go that ran to its end
 	stopping string
 	state    atomic.Pointer[State]
 }
@@ -100,7 +101,7 @@ func New(opt Options) *Loop {
 	l := &Loop{
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
 		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, held: map[string]uint64{},
-		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{},
+		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{},
 	}
 	l.restore()
 	return l
