@@ -48,7 +48,7 @@ func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
 	var offAt time.Time
 	offFailed := true
 	for step := 20 * time.Millisecond; ; step = min(2*step, time.Second) {
-		if offFailed || time.Since(offAt) > fenceOffAgain {
+		if offAt.IsZero() || time.Since(offAt) > fenceOffAgain {
 			offAt = time.Now()
 			// A hanging agent must leave time for the question whether it worked.
 			one, cancel := share(ctx, 2, 3, limit)
@@ -58,7 +58,6 @@ func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
 			offFailed = err != nil || code != 0
 			if offFailed && (last == nil || !cut) {
 				last = errors.Join(err, nonZero("off", code, err))
-				h.log.WarnContext(ctx, "fence agent failed to switch off", "node", s.Node, "agent", s.Agent.Agent, "err", last)
 			}
 		}
 		code, err := ask(ctx, s.Agent, options, secrets, "status")
@@ -76,8 +75,14 @@ func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
 		default:
 			last = errors.Join(err, nonZero("status", code, err))
 		}
+		const way = "whether it is off is unknown: look at the device, or confirm by hand that the node is down"
+		if offFailed && ctx.Err() == nil {
+			// The caller tries again, later every time; it must not wait for the whole
+			// timeout to learn that the device does not answer.
+			return fail(fmt.Errorf("%w — %s", last, way))
+		}
 		if !pause(ctx, step) {
-			return fail(fmt.Errorf("%w (%w) — whether it is off is unknown: look at the device, or confirm by hand that the node is down", last, context.Cause(ctx)))
+			return fail(fmt.Errorf("%w (%w) — %s", last, context.Cause(ctx), way))
 		}
 	}
 }
