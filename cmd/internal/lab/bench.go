@@ -65,7 +65,9 @@ func benchCase(ctx context.Context, o Options, c stageCase, runs int, out io.Wri
 			}
 			gap, noise, err := s.play(ctx, c, owner, func(time.Duration) {})
 			if err == nil && c.mend != nil {
-				err = c.mend(ctx, s, owner)
+				if err = c.mend(ctx, s, owner); err == nil {
+					err = calm(ctx)
+				}
 			}
 			if err != nil {
 				return err
@@ -83,6 +85,17 @@ func benchCase(ctx context.Context, o Options, c stageCase, runs int, out io.Wri
 	fmt.Fprintf(out, "%-10s %5d %10s %10s %10s %10s %6d %6d  %s\n", c.name, len(gaps),
 		ms(gaps[len(gaps)/2]), ms(gaps[0]), ms(gaps[len(gaps)-1]), ms(slices.Max(noises)), len(v.Lost), len(violations), load())
 	return nil
+}
+
+// calm lets a node that has just booted grow old enough to judge others: it
+// waits for nodes of higher priority at its start (config, settle, 5 s).
+func calm(ctx context.Context) error {
+	select {
+	case <-time.After(7 * time.Second):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // load is the machine's load average over the last minute (proc_loadavg(5)).

@@ -143,7 +143,7 @@ func fence(action, plug, socket string, out io.Writer) (int, error) {
 const fenceMetadata = `<?xml version="1.0" ?>
 <resource-agent name="fence_lab" shortdesc="Fence agent for a lab of namespaces">
 <longdesc>fence_lab asks the power controller of an understudy lab. An off that succeeds means that
-the host's ports are down, its processes are gone and its disks are released.</longdesc>
+the host is off its networks, its processes are gone and its disks are released.</longdesc>
 <vendor-url></vendor-url>
 <parameters>
 	<parameter name="action" unique="0" required="1">

@@ -222,9 +222,9 @@ func (h *host) endedByItself(exited chan struct{}) {
 	}
 }
 
-// crash is a power cut: ports down, shared file systems dead without a flush of
-// their logs, every process killed and reaped, and the disks proven released. It
-// returns only then. A host that is off stays off.
+// crash is a power cut: ports out of the switch, shared file systems dead without
+// a flush of their logs, every process killed and reaped, and the disks proven
+// released. It returns only then. A host that is off stays off.
 func (h *host) crash(ctx context.Context, why string) error {
 	h.op.Lock()
 	defer h.op.Unlock()
@@ -247,7 +247,9 @@ func (h *host) endLocked(ctx context.Context) error {
 	var errs []error
 	if on {
 		for network := range h.Addresses {
-			if err := setLink(h.Name, network, false); err != nil && !h.isGone() {
+			// Out of the bridge, not down: a host that loses its power has no time to
+			// see its carrier go.
+			if err := setAttached(h.Name, network, false); err != nil && !h.isGone() {
 				errs = append(errs, fmt.Errorf("port of %s: %w", network, err))
 			}
 		}

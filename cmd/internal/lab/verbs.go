@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Crash cuts a host's power and returns when it is off: its ports down, its
+// Crash cuts a host's power and returns when it is off: its ports cut, its
 // processes gone, its disks released, nothing written that was not forced to the
 // disk before. Crashing a host that is off does nothing.
 func (l *Lab) Crash(ctx context.Context, host string) error {
