@@ -120,7 +120,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	}
 	tasks.Go(func() error { return seen.Run(ctx) })
 
-	st, err := openStore(ctx, tasks, cfg, node, c.stateDir, key, log)
+	st, err := openStore(ctx, cfg, node, c.stateDir, key, log)
 	if err != nil {
 		cancel()
 		return errors.Join(err, tasks.Wait())
@@ -137,6 +137,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		Actor:    &hands{host: host, keeper: keeper, seen: seen, peers: peers, node: node, log: log},
 		Announce: peers.SetStatus,
 	})
+	tasks.Go(func() error { return runStore(ctx, st, l, log) })
 	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader}
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
@@ -157,6 +158,22 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
+	return err
+}
+
+// runStore keeps the store going. When it fails (its disk is full, say), this
+// node cannot keep its lease, and it must not leave the service alone either: it
+// lets go of everything, and the program ends with the store's error.
+func runStore(ctx context.Context, st store, l *loop.Loop, log *slog.Logger) error {
+	err := st.run(ctx)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	log.Error("store failed, letting go of everything", "err", err)
+	if stop := l.Stop(ctx, "the store failed: "+err.Error()); stop != nil {
+		return err
+	}
+	<-ctx.Done() // the loop has ended
 	return err
 }
 
@@ -292,8 +309,17 @@ func readKey(path string) ([]byte, error) {
 }
 
 // raisePriority keeps keep-alives and renewals on time when the host is busy.
+// Linux counts niceness by thread, and a new thread takes that of its maker, so
+// every thread there is by now is raised.
 func raisePriority(log *slog.Logger) {
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, -15); err != nil {
+	tasks, err := os.ReadDir("/proc/self/task")
+	for _, t := range tasks {
+		var tid int
+		if _, serr := fmt.Sscan(t.Name(), &tid); serr == nil {
+			err = errors.Join(err, syscall.Setpriority(syscall.PRIO_PROCESS, tid, -15))
+		}
+	}
+	if err != nil {
 		log.Warn("priority was not raised; a busy host may miss its keep-alives", "err", err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -19,31 +20,29 @@ import (
 // store is the opened store and, where it is embedded, its raft leadership.
 type store struct {
 	store          lease.Store
+	run            func(ctx context.Context) error // keeps it going; it must be run
 	leader         func() string
 	keepLeaderAway func(ctx context.Context, holds func() bool) error
 }
 
-// openStore opens what the file names; what it needs to keep running becomes a
-// task.
-func openStore(ctx context.Context, tasks *errgroup.Group, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
+// openStore opens what the file names.
+func openStore(ctx context.Context, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
 	if cfg.Lease.Store == config.StoreEtcd {
 		s, err := etcd.NewClient(ctx, cfg, log)
 		if err != nil {
 			return store{}, err
 		}
-		tasks.Go(func() error { return s.Run(ctx) })
-		return store{store: s}, nil
+		return store{store: s, run: s.Run}, nil
 	}
 	m, err := etcd.StartMember(ctx, etcd.MemberOptions{Config: cfg, Name: name, DataDir: filepath.Join(stateDir, "etcd"), Key: key, Log: log})
 	if err != nil {
 		return store{}, err
 	}
-	tasks.Go(func() error { return m.Run(ctx) })
 	s, err := m.Store()
 	if err != nil {
-		return store{}, err
+		return store{}, errors.Join(err, m.Close())
 	}
-	return store{store: s, leader: m.Leader, keepLeaderAway: m.KeepLeaderAway}, nil
+	return store{store: s, run: m.Run, leader: m.Leader, keepLeaderAway: m.KeepLeaderAway}, nil
 }
 
 // witnessName is the witness's name among the machines of the file.
@@ -85,10 +84,12 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			peers := observers.NewPeers(cfg, witnessName, boot, key, log)
 			peers.SetStatus(reconcile.NodeStatus{ConfigHash: cfg.Hash})
 			tasks.Go(func() error { return peers.Run(ctx) })
-			if _, err := openStore(ctx, tasks, cfg, witnessName, c.stateDir, key, log); err != nil {
+			st, err := openStore(ctx, cfg, witnessName, c.stateDir, key, log)
+			if err != nil {
 				cancel()
-				return fmt.Errorf("%w", err)
+				return errors.Join(err, tasks.Wait())
 			}
+			tasks.Go(func() error { return st.run(ctx) })
 			return tasks.Wait()
 		},
 	}

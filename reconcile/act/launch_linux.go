@@ -89,6 +89,7 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 		return nil, fmt.Errorf("cannot run %s: %w", argv[0], err)
 	}
 	l.PID, l.Exe = cmd.Process.Pid, path
+	h.ordinary(l.PID)
 	st, err := readStat(l.PID) // it is not reaped yet, so it is there
 	if err == nil {
 		l.Start = st.start
@@ -103,6 +104,17 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 		return nil, fmt.Errorf("cannot identify %s after its start: %w", argv[0], err)
 	}
 	return l, nil
+}
+
+// ordinary takes from a started program what only this one needs: its raised
+// priority and its protection from the out-of-memory killer.
+func (h *Host) ordinary(pid int) {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, pid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		h.log.Warn("priority of a started program was not reset", "pid", pid, "err", err)
+	}
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		h.log.Warn("out-of-memory score of a started program was not reset", "pid", pid, "err", err)
+	}
 }
 
 // environment is a clean environment and what the application and the step add;
