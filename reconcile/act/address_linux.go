@@ -138,7 +138,7 @@ func (h *Host) deleteAddress(ctx context.Context, all []held, on held) error {
 	if err := remove(on); err != nil {
 		return err
 	}
-	h.log.InfoContext(ctx, "address removed", "address", on.addr.IPNet, "link", on.link.Attrs().Name)
+	h.log.InfoContext(ctx, "address removed", "address", on.addr.IPNet.String(), "link", on.link.Attrs().Name)
 	return nil
 }
 

@@ -85,7 +85,7 @@ func announce4(l netlink.Link, ip netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("cannot announce %s on %s: %w", ip, a.Name, err)
 	}
-	defer conn.Close()
+	defer closeLater(conn)
 	for _, p := range announcements(a.HardwareAddr, ip) {
 		if _, err := conn.WriteTo(p.frame(), &packet.Addr{HardwareAddr: ethernetBroadcast}); err != nil {
 			return fmt.Errorf("cannot announce %s on %s: %w", ip, a.Name, err)

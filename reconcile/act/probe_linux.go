@@ -29,6 +29,11 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s answers for %s on %s — a former holder that has not let go, or a foreign host; find it by its hardware address", e.MAC, e.Address, e.Link)
 }
 
+// closeLater closes a packet socket in the background: the kernel lets the caller
+// wait for a grace period of its receivers, 10 to 30 ms, which a takeover need
+// not pay. The goroutine ends with that period.
+func closeLater(c *packet.Conn) { go c.Close() }
+
 // probe asks for an IPv4 address on a link and listens for d. It returns a
 // [*ConflictError] as soon as another host shows up with it.
 func probe(ctx context.Context, l netlink.Link, ip netip.Addr, d time.Duration) error {
@@ -41,7 +46,7 @@ func probe(ctx context.Context, l netlink.Link, ip netip.Addr, d time.Duration) 
 	if err != nil {
 		return fmt.Errorf("cannot listen for ARP on %s: %w", attrs.Name, err)
 	}
-	defer conn.Close()
+	defer closeLater(conn)
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 

@@ -31,7 +31,7 @@ func (k *Keeper) readings(ctx context.Context) {
 		if err != nil {
 			wait = min(wait, k.cfg.Renew)
 			if !stale && !k.View().OK() {
-				k.log.Warn("store view too old", "node", k.node, "err", err)
+				k.log.Warn("store view too old", "err", err)
 				poke(k.changes)
 			}
 		} else {
@@ -45,7 +45,7 @@ func (k *Keeper) readings(ctx context.Context) {
 func (k *Keeper) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := k.store.Watch(ctx, func() { poke(k.look) }); err != nil && ctx.Err() == nil {
-			k.log.Debug("watch ended", "node", k.node, "err", err)
+			k.log.Debug("watch ended", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -83,7 +83,7 @@ func (k *Keeper) fresh(ctx context.Context) (reconcile.StoreView, error) {
 	}
 	if k.id != 0 && began.mono.After(k.granted.mono) && v.Live[k.node] != k.boot {
 		k.id, k.failure = 0, "the store does not list this boot as live any more"
-		k.log.Warn("lease lost", "node", k.node, "live_boot", v.Live[k.node])
+		k.log.Warn("lease lost", "live_boot", v.Live[k.node])
 		poke(k.changes)
 		poke(k.rearm)
 		if v.Live[k.node] == "" {

@@ -77,7 +77,7 @@ func (k *Keeper) renewed(was, id LeaseID, sent moment, err error) {
 	if err != nil {
 		k.failure = err.Error()
 		if k.failure != before {
-			k.log.Warn("lease not renewed", "node", k.node, "err", err)
+			k.log.Warn("lease not renewed", "err", err)
 		}
 		poke(k.changes)
 		return
@@ -89,7 +89,7 @@ func (k *Keeper) renewed(was, id LeaseID, sent moment, err error) {
 	k.sent, k.ever, k.failure = sent, true, ""
 	poke(k.rearm)
 	if won {
-		k.log.Info("lease won", "node", k.node, "lease_left", k.leftLocked())
+		k.log.Info("lease won", "lease_left", k.leftLocked())
 		poke(k.changes)
 		poke(k.look)
 	} else if before != "" {
@@ -105,7 +105,7 @@ func (k *Keeper) lost(id LeaseID, err error) {
 		return
 	}
 	k.id, k.failure = 0, err.Error()
-	k.log.Warn("lease lost", "node", k.node, "err", err)
+	k.log.Warn("lease lost", "err", err)
 	poke(k.changes)
 	poke(k.rearm)
 }

@@ -48,7 +48,7 @@ func (k *Keeper) Take(ctx context.Context, t reconcile.TakeClaim) (reconcile.Cla
 	if err != nil {
 		return fail(err)
 	}
-	k.log.Info("claim taken", "node", k.node, "group", t.Group, "token", c.Epoch, "reason", t.Reason)
+	k.log.Info("claim taken", "group", t.Group, "token", c.Epoch, "reason", t.Reason)
 	return c, nil
 }
 
@@ -168,7 +168,7 @@ func (k *Keeper) signOff(ctx context.Context, c reconcile.Claim) error {
 		poke(k.look)
 		return err
 	}
-	k.log.Info("claim signed off", "node", k.node, "group", c.Group, "token", c.Epoch)
+	k.log.Info("claim signed off", "group", c.Group, "token", c.Epoch)
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (k *Keeper) finish(ctx context.Context) {
 	for _, c := range open {
 		err := k.bounded(ctx, 0, func(ctx context.Context) error { return k.signOff(ctx, c) })
 		if err != nil {
-			k.log.Warn("sign-off repeated without success", "node", k.node, "group", c.Group, "err", err)
+			k.log.Warn("sign-off repeated without success", "group", c.Group, "err", err)
 		}
 	}
 }
