@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"time"
 
@@ -43,7 +41,7 @@ func (m *Member) Members(ctx context.Context) []Health {
 	for _, x := range machines(m.o.Config) {
 		h := Health{Name: x.name, Self: x.name == m.o.Name, Leader: x.name == lead, Reachable: true}
 		if !h.Self {
-			if err := m.probe(ctx, peerURLs(x, m.o.Config.Lease.PeerPort)); err != nil {
+			if err := m.probe(ctx, x); err != nil {
 				h.Reachable, h.Why = false, err.Error()
 			}
 		}
@@ -52,35 +50,22 @@ func (m *Member) Members(ctx context.Context) []Health {
 	return out
 }
 
-// probe shakes hands with a member on the first of its networks that answers. A
-// connection alone says nothing: the kernel accepts for a process that hangs.
-func (m *Member) probe(ctx context.Context, urls []url.URL) error {
-	info := transport.TLSInfo{CertFile: m.tls.cert, KeyFile: m.tls.key, TrustedCAFile: m.tls.ca}
+// probe shakes hands with a member over a network that works. A connection alone
+// says nothing: the kernel accepts for a process that hangs.
+func (m *Member) probe(ctx context.Context, x machine) error {
+	info := transport.TLSInfo{CertFile: m.tls.cert, KeyFile: m.tls.key, TrustedCAFile: m.tls.ca, ServerName: x.stable.String()}
 	c, err := info.ClientConfig()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	answers := make(chan error, len(urls))
-	for _, u := range urls {
-		go func() {
-			conn, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: c}).DialContext(ctx, "tcp", u.Host)
-			if err == nil {
-				_ = conn.Close()
-			}
-			answers <- err
-		}()
+	conn, _, err := m.relay.dial(ctx, x.name)
+	if err != nil {
+		return err
 	}
-	var errs error
-	for range urls {
-		err := <-answers
-		if err == nil {
-			return nil
-		}
-		errs = errors.Join(errs, err)
-	}
-	return errs
+	defer conn.Close()
+	return tls.Client(conn, c).HandshakeContext(ctx)
 }
 
 // MoveLeader hands raft leadership to a member that away does not name: the
@@ -108,7 +93,7 @@ func (m *Member) MoveLeader(ctx context.Context, away func(member string) bool) 
 		if x.name == m.o.Name || away(x.name) {
 			continue
 		}
-		if err := m.probe(ctx, peerURLs(x, m.o.Config.Lease.PeerPort)); err != nil {
+		if err := m.probe(ctx, x); err != nil {
 			errs = errors.Join(errs, err)
 			continue
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +34,7 @@ type Member struct {
 	client *clientv3.Client
 	o      MemberOptions
 	tls    files
+	relay  *relay
 
 	once   sync.Once
 	failed chan struct{} // closed when etcd cannot go on
@@ -48,9 +51,24 @@ const closeLimit, failedLimit = 15 * time.Second, time.Second
 // have found its peers by then. The caller runs Run, and Run or Close ends it.
 func StartMember(ctx context.Context, o MemberOptions) (*Member, error) {
 	m := &Member{o: o, failed: make(chan struct{})}
+	var err error
+	if m.relay, err = newRelay(o.Config, o.Name, o.Log); err != nil {
+		return nil, fmt.Errorf("cannot start the store's member %s: %w", o.Name, err)
+	}
+	if err := m.start(ctx); err != nil {
+		m.relay.Close()
+		return nil, fmt.Errorf("cannot start the store's member %s: %w", o.Name, err)
+	}
+	m.relay.admit(m.etcd.Peers[0].Addr())
+	m.client = v3client.New(m.etcd.Server)
+	return m, nil
+}
+
+// start starts etcd.
+func (m *Member) start(ctx context.Context) error {
 	cfg, err := m.configure()
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the store's member %s: %w", o.Name, err)
+		return err
 	}
 	// StartEtcd knows no context, and its log may end the goroutine it runs in.
 	started := make(chan error, 1)
@@ -80,11 +98,42 @@ func StartMember(ctx context.Context, o MemberOptions) (*Member, error) {
 	default:
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the store's member %s: %w", o.Name, err)
+		return err
 	}
-	m.client = v3client.New(m.etcd.Server)
-	return m, nil
+	if err := m.sameURLs(); err != nil {
+		m.etcd.Close()
+		return err
+	}
+	return nil
 }
+
+// sameURLs compares what the store was made with to what the file says now. A
+// member looks for its peers where the store says they are, for ever.
+func (m *Member) sameURLs() error {
+	for _, x := range m.etcd.Server.Cluster().Members() {
+		all := machines(m.o.Config)
+		i := slices.IndexFunc(all, func(y machine) bool { return y.name == x.Name })
+		if i < 0 {
+			return fmt.Errorf("%s is a member of the store in %s, but not in the file — %s", x.Name, m.o.DataDir, anew)
+		}
+		u := all[i].peerURL(m.o.Config.Lease.PeerPort)
+		if want := u.String(); !slices.Equal(x.PeerURLs, []string{want}) {
+			return fmt.Errorf("the store in %s has %s at %s, the file at %s: its machines, their order or peer_port have changed — %s",
+				m.o.DataDir, x.Name, strings.Join(x.PeerURLs, " "), want, anew)
+		}
+	}
+	return nil
+}
+
+const anew = "undo the change, or stop every member, remove its directory on all machines and start them again"
+
+// SetUsable tells which networks to which machines work at present, as far as
+// anybody knows: a lost carrier and silent keep-alives both count as no. It is
+// called on every change. What the member has open on a network that has stopped
+// working is dropped at once and goes over another one; a network that is not
+// said to work is tried last, and where none is, nothing is dropped. usable is
+// called before SetUsable returns, one call at a time, and must not call m.
+func (m *Member) SetUsable(usable func(machine, network string) bool) { m.relay.SetUsable(usable) }
 
 // fail takes note that etcd cannot go on.
 func (m *Member) fail(why string) {
@@ -116,9 +165,7 @@ func (m *Member) Run(ctx context.Context) error {
 // lease, and as a peer it would seem healthy.
 func (m *Member) silence() {
 	m.etcd.Server.PauseSending()
-	for _, p := range m.etcd.Peers {
-		_ = p.Listener.Close()
-	}
+	m.relay.Close()
 }
 
 // Close ends the member. It may be called more than once.
@@ -135,6 +182,7 @@ func (m *Member) Close() error {
 			defer close(done)
 			_ = m.client.Close()
 			m.etcd.Close()
+			m.relay.Close()
 		}()
 		select {
 		case <-done:

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,18 +34,26 @@ var smallSegments = sync.OnceFunc(func() { wal.SegmentSizeBytes = segment })
 // machine is a voter of the embedded store.
 type machine struct {
 	name      string
-	addresses []netip.Addr
+	addresses []config.NodeAddress
+	stable    netip.Addr // on the loopback device of every machine
+}
+
+// on is the machine's address on a network, zero if it has none.
+func (m machine) on(network string) netip.Addr {
+	for _, a := range m.addresses {
+		if a.Network == network {
+			return a.Prefix.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // machines are the voters, in the order of the file, the witness last.
 func machines(c *config.Config) []machine {
 	var out []machine
 	add := func(name string, addresses []config.NodeAddress) {
-		m := machine{name: name}
-		for _, a := range addresses {
-			m.addresses = append(m.addresses, a.Prefix.Addr())
-		}
-		out = append(out, m)
+		i := len(out)
+		out = append(out, machine{name, addresses, netip.AddrFrom4([4]byte{127, 77, byte(i / 254), byte(i%254 + 1)})})
 	}
 	for _, n := range c.Nodes {
 		add(n.Name, n.Addresses)
@@ -57,42 +64,15 @@ func machines(c *config.Config) []machine {
 	return out
 }
 
-// peerURLs is where a machine's peers reach it: on each of its networks.
-func peerURLs(m machine, port uint16) []url.URL {
-	var out []url.URL
-	for _, a := range m.addresses {
-		out = append(out, url.URL{Scheme: "https", Host: net.JoinHostPort(a.String(), strconv.Itoa(int(port)))})
-	}
-	return out
-}
-
-// listenURLs is where the member listens: on its addresses, or on every one of
-// the host when one of them is not there (yet).
-func (m *Member) listenURLs(urls []url.URL) []url.URL {
-	for _, u := range urls {
-		l, err := net.Listen("tcp", net.JoinHostPort(u.Hostname(), "0"))
-		if err == nil {
-			_ = l.Close()
-			continue
-		}
-		m.o.Log.Warn("an address of this machine is missing, listening on all", "address", u.Hostname(), "err", err)
-		return []url.URL{{Scheme: "https", Host: net.JoinHostPort("::", u.Port())}}
-	}
-	return urls
+// peerURL is where every machine's etcd finds this one: at the relay beside it.
+func (m machine) peerURL(port uint16) url.URL {
+	return url.URL{Scheme: "https", Host: net.JoinHostPort(m.stable.String(), strconv.Itoa(int(port)))}
 }
 
 // configure makes etcd's configuration of this member.
 func (m *Member) configure() (*embed.Config, error) {
 	c := m.o.Config
-	all := machines(c)
-	i := slices.IndexFunc(all, func(x machine) bool { return x.name == m.o.Name })
-	if i < 0 {
-		return nil, fmt.Errorf("%q is neither a node of the file nor its witness", m.o.Name)
-	}
-	self := all[i]
-	if len(self.addresses) == 0 {
-		return nil, fmt.Errorf("%s has no address", self.name)
-	}
+	self := m.relay.self
 	a, err := newAuthority(m.o.Key, c.Cluster)
 	if err != nil {
 		return nil, err
@@ -100,11 +80,7 @@ func (m *Member) configure() (*embed.Config, error) {
 	if err := os.MkdirAll(m.o.DataDir, 0o700); err != nil {
 		return nil, err
 	}
-	var ips []net.IP
-	for _, addr := range self.addresses {
-		ips = append(ips, addr.AsSlice())
-	}
-	if m.tls, err = a.issue(filepath.Join(m.o.DataDir, "tls"), self.name, ips); err != nil {
+	if m.tls, err = a.issue(filepath.Join(m.o.DataDir, "tls"), self.name, []net.IP{self.stable.AsSlice()}); err != nil {
 		return nil, fmt.Errorf("cannot write certificates: %w", err)
 	}
 	smallSegments()
@@ -113,14 +89,14 @@ func (m *Member) configure() (*embed.Config, error) {
 	e.Name = self.name
 	e.Dir = filepath.Join(m.o.DataDir, "etcd")
 	e.InitialClusterToken = c.Cluster
-	e.InitialCluster = initialCluster(all, c.Lease.PeerPort)
+	e.InitialCluster = initialCluster(machines(c), c.Lease.PeerPort)
 	e.ClusterState = embed.ClusterStateFlagNew // ignored when Dir holds a member already
-	e.AdvertisePeerUrls = peerURLs(self, c.Lease.PeerPort)
-	e.ListenPeerUrls = m.listenURLs(e.AdvertisePeerUrls)
+	e.AdvertisePeerUrls = []url.URL{self.peerURL(c.Lease.PeerPort)}
+	e.ListenPeerUrls = []url.URL{{Scheme: "https", Host: "127.0.0.1:0"}} // only the relay calls
 	e.PeerTLSInfo = transport.TLSInfo{
 		CertFile: m.tls.cert, KeyFile: m.tls.key, TrustedCAFile: m.tls.ca,
 		ClientCertAuth: true,
-		// A peer may call from any of its addresses; the authority vouches for it.
+		// A peer calls through the relay; the authority vouches for it.
 		SkipClientSANVerify: true,
 	}
 	e.TlsMinVersion = "TLS1.3"
@@ -146,9 +122,8 @@ func (m *Member) configure() (*embed.Config, error) {
 func initialCluster(all []machine, port uint16) string {
 	var parts []string
 	for _, x := range all {
-		for _, u := range peerURLs(x, port) {
-			parts = append(parts, x.name+"="+u.String())
-		}
+		u := x.peerURL(port)
+		parts = append(parts, x.name+"="+u.String())
 	}
 	return strings.Join(parts, ",")
 }
