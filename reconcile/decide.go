@@ -167,15 +167,11 @@ func status(c *config.Config, g *config.Group, s *Snapshot, d Decision, take tak
 	case d.Transition.Event == fsm.Unsure || d.Transition.Event == fsm.LeaseLost:
 		st.Reason = d.Because
 	}
-	if d.Transition.To != fsm.Standby || !d.Facts.Clean || s.Lease.Left(s.At) == 0 || !s.Store.OK() {
-		return st
+	why, fit := unfit(c, g, s)
+	st.Unfit = !fit
+	if st.Unfit && st.Reason == "" && !d.Transition.To.Holds() {
+		st.Reason = why.String()
 	}
-	if r, ok := unfit(c, g, s); !ok {
-		if st.Reason == "" {
-			st.Reason = r.String()
-		}
-		return st
-	}
-	st.Ready = true
+	st.Ready = fit && d.Transition.To == fsm.Standby && d.Facts.Clean && s.Lease.Left(s.At) > 0 && s.Store.OK()
 	return st
 }

@@ -199,6 +199,9 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 		fmt.Fprintln(&s.out)
 	case "down":
 		s.w.Down[h.Node] = true
+	case "never-heard": // silent, and not heard by anybody since its own start
+		s.w.Down[h.Node] = true
+		s.w.NeverHeard = map[string]bool{h.Node: true}
 	case "no-lease":
 		s.w.NoLease = with(s.w.NoLease, h.Node)
 	case "no-store":

@@ -212,7 +212,11 @@ type GroupStatus struct {
 	Role  fsm.Role `json:"role"`
 	Phase Phase    `json:"phase"`
 	// Ready: it stands by, is clean, holds a lease, and would take the group now.
-	Ready  bool   `json:"ready"`
+	Ready bool `json:"ready"`
+	// Unfit: it could not hold the group now, and does not expect to by itself: it
+	// leaves, has failed it, or lacks a network or a disk. A node that only has not
+	// come that far yet is neither ready nor unfit.
+	Unfit  bool   `json:"unfit,omitempty"`
 	Reason string `json:"reason,omitempty"` // why not ready, or what the phase waits for
 }
 

@@ -224,23 +224,32 @@ func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven
 	}
 	settling := s.At.Sub(s.Since) < g.Settle
 	known := fmt.Sprintf("it is given %s after the start of this node (settle)", g.Settle)
-	off := ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed
 	for _, name := range g.Nodes[:max(0, g.Priority(s.Node))] {
 		p := s.Peer(name)
 		switch {
 		case p.State == PeerHeard && p.Status.Group(g.Name).Ready:
 			return Reason{Text: name + " has higher priority and is ready to take it"}, true
-		case settling && !(off && name == claim.Holder):
+		case settling && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed)):
 			return Reason{Text: "waiting for " + name + ", which has higher priority", Way: known}, true
 		}
 	}
-	// Before anybody is switched off, a node that has just started gives the
-	// others the same time to be heard: after a power cut of both, the slower
-	// one must not be fenced for booting.
-	if !proven && settling {
+	// Before anybody is switched off, a node that has just started gives those
+	// that it has never heard the same time: after a power cut of both, the slower
+	// one must not be fenced for booting. One that was heard and fell silent is
+	// not booting.
+	if !proven && settling && s.Peer(claim.Holder).BootID == "" {
 		return Reason{Text: "waiting for " + claim.Holder + ", which holds the claim", Way: known + " before it is fenced"}, true
 	}
 	return Reason{}, false
+}
+
+// mayCome reports whether a node may be about to be ready: it has not been heard
+// since this one started, or is heard and has not come that far.
+func mayCome(p Peer, g *config.Group) bool {
+	if p.State == PeerHeard {
+		return !p.Status.Group(g.Name).Unfit
+	}
+	return p.BootID == ""
 }
 
 // retryWay is the way out of a failed attempt.

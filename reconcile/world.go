@@ -23,6 +23,9 @@ type World struct {
 	// NoLease and NoStore name nodes that cannot renew their lease and nodes that
 	// cannot read the store. Both may be nil.
 	NoLease, NoStore map[string]bool
+	// NeverHeard names nodes that nobody has heard since its own start, as after a
+	// power cut of all. It may be nil.
+	NeverHeard map[string]bool
 	boots            int
 }
 
@@ -198,6 +201,9 @@ func (w *World) look(s *Snapshot) *Snapshot {
 			continue
 		}
 		p := Peer{Name: other.Node, State: PeerHeard, BootID: other.BootID}
+		if w.NeverHeard[other.Node] {
+			p.BootID = ""
+		}
 		if w.Down[other.Node] {
 			p.State = PeerSilent
 		} else {
@@ -222,12 +228,10 @@ func (w *World) says(s *Snapshot) NodeStatus {
 		g := &w.Config.Groups[i]
 		role := s.Memory[g.Name].Role
 		gs := GroupStatus{Group: g.Name, Role: role}
-		if role == fsm.Standby && takeInventory(w.Config, g, &view).Clean() {
-			if r, ok := unfit(w.Config, g, &view); ok {
-				gs.Ready = true
-			} else {
-				gs.Reason = r.String()
-			}
+		r, fit := unfit(w.Config, g, &view)
+		gs.Unfit, gs.Ready = !fit, fit && role == fsm.Standby && takeInventory(w.Config, g, &view).Clean()
+		if !fit && !role.Holds() {
+			gs.Reason = r.String()
 		}
 		st.Groups = append(st.Groups, gs)
 	}

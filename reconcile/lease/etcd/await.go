@@ -16,6 +16,9 @@ type calls struct {
 	slots chan struct{}
 	// elected is closed when the member knows a new leader; nil: nobody says so.
 	elected func() <-chan struct{}
+	// moved is closed when connections to peers have moved to another network;
+	// nil: nobody says so.
+	moved func() <-chan struct{}
 }
 
 func newCalls() calls { return calls{slots: make(chan struct{}, 64)} }
@@ -24,26 +27,30 @@ func newCalls() calls { return calls{slots: make(chan struct{}, 64)} }
 // a member some waits (for an applied index, for a lock of the back end) have
 // limits of their own. What f brings later is dropped.
 //
-// It calls f again when a new leader is elected. What was sent to the one before
-// may have died with it, and etcd does not repeat it: its client would wait for
-// the whole of its limit. f must bear repetition.
+// It calls f again when a new leader is elected, or connections have moved. What
+// was sent to the one before, or over the network before, may have been lost, and
+// etcd does not repeat it: its client would wait for the whole of its limit. f
+// must bear repetition.
 func await[T any](ctx context.Context, c *calls, f func(context.Context) (T, error)) (T, error) {
 	var zero T
 	type answer struct {
 		v   T
 		err error
 	}
-	for {
-		var elected <-chan struct{}
+	for attempt := ctx; ; attempt = context.WithValue(ctx, repeated{}, true) {
+		var elected, moved <-chan struct{}
 		if c.elected != nil {
 			elected = c.elected()
+		}
+		if c.moved != nil {
+			moved = c.moved()
 		}
 		select {
 		case c.slots <- struct{}{}:
 		case <-ctx.Done():
 			return zero, fmt.Errorf("cannot reach the store: too many calls hang: %w", context.Cause(ctx))
 		}
-		once, cancel := context.WithCancel(ctx)
+		once, cancel := context.WithCancel(attempt)
 		back := make(chan answer, 1)
 		go func() {
 			defer func() { <-c.slots }()
@@ -58,6 +65,8 @@ func await[T any](ctx context.Context, c *calls, f func(context.Context) (T, err
 			}
 			return a.v, a.err
 		case <-elected:
+			cancel()
+		case <-moved:
 			cancel()
 		case <-ctx.Done():
 			cancel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"time"
 )
@@ -16,10 +17,13 @@ const (
 	// here for local networks). It keeps connections together on one network,
 	// where the busiest notices for all that it is dead.
 	headStart = 20 * time.Millisecond
-	// dialLimit bounds the search for a network that works, dialPause is between
+	// dialLimit bounds one attempt to connect: TCP repeats a lost SYN only after a
+	// second (RFC 6298, 2.1).
+	dialLimit = 150 * time.Millisecond
+	// seekLimit bounds the search for a network that works, seekPause is between
 	// two attempts in it: while a peer is away etcd would otherwise begin a
 	// handshake ten times a second.
-	dialLimit, dialPause = 500 * time.Millisecond, 100 * time.Millisecond
+	seekLimit, seekPause = 500 * time.Millisecond, 100 * time.Millisecond
 	// helloLimit is how long a caller may take to say something.
 	helloLimit = 2 * time.Second
 	// linger is how long one direction may last when the other has ended.
@@ -36,18 +40,20 @@ func (r *relay) outbound(machine string, near *net.TCPConn) {
 		return
 	}
 	defer release()
-	ctx, cancel := context.WithTimeout(r.ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(r.ctx, seekLimit)
 	defer cancel()
 	for {
 		far, way, err := r.dial(ctx, machine)
 		if err == nil {
-			cancel()
 			defer far.Close()
 			r.carry(way, near, far)
 			return
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+			continue // it has waited already
+		}
 		select {
-		case <-time.After(dialPause):
+		case <-time.After(seekPause):
 		case <-ctx.Done():
 			return
 		}
@@ -109,7 +115,7 @@ func (r *relay) dial(ctx context.Context, machine string) (*net.TCPConn, attempt
 	if len(ways) == 0 {
 		return nil, attempt{}, fmt.Errorf("%s has no address", machine)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	answers := make(chan answer)
 	begun, open := 0, 0

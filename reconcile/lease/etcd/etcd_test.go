@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +17,16 @@ import (
 	"understudy/reconcile/lease/leasetest"
 )
 
-// TestMain lets every test wait at once: they hardly compute.
+// TestMain lets every test wait at once: they hardly compute. Or it is one of the
+// machines of a test.
 func TestMain(m *testing.M) {
+	if name := os.Getenv(markMachine); name != "" {
+		if err := machineProcess(name); err != nil {
+			fmt.Fprintln(os.Stderr, name, err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)

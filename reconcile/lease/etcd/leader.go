@@ -122,7 +122,7 @@ func (m *Member) MoveLeader(ctx context.Context, away func(member string) bool) 
 // reports true, until ctx ends. After a failure it waits longer each time, up to
 // half a minute.
 func (m *Member) KeepLeaderAway(ctx context.Context, holds func() bool) error {
-	const shortest, longest = time.Second, 30 * time.Second
+	const shortest, longest = 250 * time.Millisecond, 30 * time.Second
 	wait := shortest
 	for {
 		changed := m.etcd.Server.LeaderChangedNotify()

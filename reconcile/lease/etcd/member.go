@@ -201,6 +201,7 @@ func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
 func (m *Member) Store() (lease.Store, error) {
 	s := newStore(m.client, m.o.Config.Cluster)
 	s.calls.elected = m.etcd.Server.LeaderChangedNotify
+	s.calls.moved = m.relay.Moved
 	s.renew = func(ctx context.Context, id clientv3.LeaseID) (int64, error) {
 		return m.etcd.Server.LeaseRenew(ctx, etcdlease.LeaseID(id))
 	}

@@ -40,6 +40,8 @@ type relay struct {
 	paths map[string][]*path // by machine, the one to try first in front
 	links map[*link]struct{}
 	used  map[budget]int
+	moved chan struct{} // closed, and replaced, when connections have moved
+	moves *time.Timer   // to the next time
 }
 
 // path is one network between this machine and another.
@@ -80,6 +82,7 @@ func newRelay(c *config.Config, name string, log *slog.Logger) (*relay, error) {
 	r := &relay{
 		self: all[i], port: c.Lease.PeerPort, limit: silence(c.Lease.Tick), log: log,
 		paths: map[string][]*path{}, links: map[*link]struct{}{}, used: map[budget]int{},
+		moved: make(chan struct{}),
 	}
 	if len(r.self.addresses) == 0 {
 		return nil, fmt.Errorf("%s has no address", name)
@@ -115,6 +118,11 @@ func (r *relay) admit(etcd net.Addr) {
 func (r *relay) Close() {
 	r.stop()
 	r.wg.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.moves != nil {
+		r.moves.Stop()
+	}
 }
 
 // SetUsable tells which networks work at present, as far as anybody knows; both
@@ -165,11 +173,47 @@ func (r *relay) won(p *path) {
 // drop ends what is under way on a path; r.mu is held.
 func (r *relay) drop(p *path) {
 	p.drops++
+	any := false
 	for l := range r.links {
 		if l.path == p {
 			l.drop()
+			any = true
 		}
 	}
+	if any && r.ctx.Err() == nil {
+		r.move(settling)
+	}
+}
+
+// settling are the times after a drop at which etcd is likely to have found a
+// way round it. Its first message on a connection that was dropped is lost even
+// then, and the next goes by a new one, on which TLS must shake hands.
+var settling = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 200 * time.Millisecond}
+
+// move says at each of these times, one after the other, that connections have
+// moved; r.mu is held.
+func (r *relay) move(after []time.Duration) {
+	if r.moves != nil {
+		r.moves.Stop()
+	}
+	if len(after) == 0 {
+		return
+	}
+	r.moves = time.AfterFunc(after[0], func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		close(r.moved)
+		r.moved = make(chan struct{})
+		r.move(after[1:])
+	})
+}
+
+// Moved is closed the next time that what was sent to a peer may have been lost
+// with a connection, and another one is there.
+func (r *relay) Moved() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.moved
 }
 
 // attempt is a path as it was when a connection over it began.

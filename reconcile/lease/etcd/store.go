@@ -138,7 +138,7 @@ func (s *store) Renew(ctx context.Context, id lease.LeaseID) error {
 		return lease.ErrNoLease
 	}
 	left, err := await(ctx, &s.calls, func(ctx context.Context) (int64, error) {
-		r, err := s.Get(ctx, s.prefix+live+node)
+		r, err := s.read(ctx, s.prefix+live+node)
 		if err != nil {
 			return 0, err
 		}
@@ -177,7 +177,7 @@ func (s *store) end(ctx context.Context, id clientv3.LeaseID) error {
 
 // liveLease is the lease of a node's live entry, zero if there is none of that boot.
 func (s *store) liveLease(ctx context.Context, node, bootID string) (clientv3.LeaseID, error) {
-	r, err := s.Get(ctx, s.prefix+live+node)
+	r, err := s.read(ctx, s.prefix+live+node)
 	if err != nil || len(r.Kvs) == 0 {
 		return 0, err
 	}
@@ -228,7 +228,7 @@ func (s *store) Take(ctx context.Context, id lease.LeaseID, next reconcile.Claim
 // View implements lease.Store.
 func (s *store) View(ctx context.Context) (reconcile.StoreView, error) {
 	return await(ctx, &s.calls, func(ctx context.Context) (reconcile.StoreView, error) {
-		r, err := s.Get(ctx, s.prefix, clientv3.WithPrefix())
+		r, err := s.read(ctx, s.prefix, clientv3.WithPrefix())
 		if err != nil {
 			return reconcile.StoreView{}, err
 		}
