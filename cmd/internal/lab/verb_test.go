@@ -32,7 +32,7 @@ func TestVerbs(t *testing.T) {
 		if _, e, code := verb("", "down"); code != 0 {
 			t.Error(e)
 		}
-		if left := leftovers(t, name, dir); len(left) > 0 {
+		if left := Left(name, dir); len(left) > 0 {
 			t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
 		}
 	})
