@@ -4,9 +4,13 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -24,12 +28,19 @@ func (l *Lab) Client(ctx context.Context) (*Asker, error) {
 	return l.ClientOn(ctx, Client, netip.AddrPortFrom(ServiceAddress.Addr(), ServicePort), 1)
 }
 
+// recordName is where a client on a node writes down every answer, in the host's
+// state, which outlives the host.
+const recordName = "client-answers"
+
 // ClientOn starts asking a service from a host, with numbers from first upwards.
 // A host has one client at a time.
 func (l *Lab) ClientOn(ctx context.Context, host string, to netip.AddrPort, first int64) (*Asker, error) {
 	a := &Asker{l: l, host: host, to: to}
-	err := l.Spawn(ctx, host, "client", binaryInside, "lab-client", "--to", to.String(), "--first", strconv.FormatInt(first, 10))
-	if err != nil {
+	argv := []string{binaryInside, "lab-client", "--to", to.String(), "--first", strconv.FormatInt(first, 10)}
+	if host != Client { // a host that may lose its power
+		argv = append(argv, "--record", stateInside+"/"+recordName)
+	}
+	if err := l.Spawn(ctx, host, "client", argv...); err != nil {
 		return nil, err
 	}
 	return a, l.Wait(ctx, "the client asking", func(ctx context.Context) (bool, error) {
@@ -67,6 +78,37 @@ func (a *Asker) Answered(ctx context.Context, mark time.Duration, n int) error {
 		r, err := a.Since(ctx, mark)
 		return r.Answers >= n, err
 	})
+}
+
+// Stop ends the client.
+func (a *Asker) Stop(ctx context.Context) error {
+	if err := a.l.Signal(ctx, a.host, "client", syscall.SIGKILL); err != nil {
+		return err
+	}
+	_, err := a.l.WaitEnd(ctx, a.host, "client")
+	return err
+}
+
+// recorded is every answer that the client of a node has had, whether the node is
+// on or not.
+func (a *Asker) recorded() ([]answered, error) {
+	path := filepath.Join(a.l.Dir(), a.host, recordName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what the client on %s was told: %w", a.host, err)
+	}
+	var all []answered
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasSuffix(line, "\n") {
+			break // the power went while it was written
+		}
+		var one answered
+		if _, err := fmt.Sscan(line, &one.number, &one.at); err != nil {
+			return nil, fmt.Errorf("cannot read %s: line %q: %w", path, line, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 func (a *Asker) ask(ctx context.Context, req request, into any) error {

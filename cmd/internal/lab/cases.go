@@ -5,42 +5,65 @@ package lab
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// A case is one fault and the way back to two good nodes.
+// A stageCase is one fault and the way back to two good nodes.
 type stageCase struct {
 	name, title string
-	// strike begins it and returns the mark that the outage is counted from.
-	strike func(ctx context.Context, s *stage, owner string) error
-	moves  bool // the group is served by the other node afterwards
-	mend   func(ctx context.Context, s *stage, owner string) error
+	prepare     func(ctx context.Context, s *stage, owner string) error // before the quiet time; nil: nothing
+	strike      func(ctx context.Context, s *stage, owner string) error // the fault, or what is asked for
+	moves       bool                                                    // the group is served by the other node afterwards
+	mend        func(ctx context.Context, s *stage, owner string) error // nil: there are two good nodes already
 }
 
 var stageCases = []stageCase{
-	{"crash", "power cut of the owner", func(ctx context.Context, s *stage, owner string) error {
+	{name: "crash", title: "power cut of the owner", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.Crash(ctx, owner)
-	}, true, func(ctx context.Context, s *stage, owner string) error { return s.Start(ctx, owner) }},
+	}, moves: true, mend: func(ctx context.Context, s *stage, owner string) error { return s.Start(ctx, owner) }},
 
-	{"move", "planned move", func(ctx context.Context, s *stage, owner string) error {
+	{name: "move", title: "planned move", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.roles.Move(ctx, s.other(owner))
-	}, true, nil},
+	}, moves: true},
 
-	{"appkill", "application killed", func(ctx context.Context, s *stage, owner string) error {
+	{name: "appkill", title: "application killed", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.must(ctx, owner, "pkill", "-KILL", "-f", "lab-app")
-	}, false, nil},
+	}},
 
-	{"ipdel", "service address removed by hand", func(ctx context.Context, s *stage, owner string) error {
+	{name: "ipdel", title: "service address removed by hand", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.must(ctx, owner, "ip", "address", "del", ServiceAddress.String(), "dev", PublicNet)
-	}, false, nil},
+	}},
 
-	{"linkdown", "public cable of the owner pulled", func(ctx context.Context, s *stage, owner string) error {
+	{name: "unmount", title: "file system unmounted by hand", strike: func(ctx context.Context, s *stage, owner string) error {
+		// A busy one can be detached only. The application goes on writing to what it
+		// has open, so the fault is over when the file system is back, not when the
+		// client is answered.
+		if err := s.must(ctx, owner, "umount", "-l", SharedMount); err != nil {
+			return err
+		}
+		h, err := s.Host(ctx, owner)
+		if err != nil {
+			return err
+		}
+		return s.Wait(ctx, SharedMount+" on "+owner, func(context.Context) (bool, error) {
+			mounts, err := readMounts(h.PID)
+			for _, points := range mounts {
+				if slices.Contains(points, SharedMount) {
+					return true, nil
+				}
+			}
+			return false, err
+		})
+	}},
+
+	{name: "linkdown", title: "public cable of the owner pulled", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.LinkDown(ctx, owner, PublicNet)
-	}, true, func(ctx context.Context, s *stage, owner string) error { return s.LinkUp(ctx, owner) }},
+	}, moves: true, mend: func(ctx context.Context, s *stage, owner string) error { return s.LinkUp(ctx, owner) }},
 
-	{"partition", "owner cut off from both networks", func(ctx context.Context, s *stage, owner string) error {
+	{name: "partition", title: "owner cut off from both networks", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.Cut(ctx, owner)
-	}, true, func(ctx context.Context, s *stage, owner string) error {
+	}, moves: true, mend: func(ctx context.Context, s *stage, owner string) error {
 		if err := s.Heal(ctx, owner); err != nil {
 			return err
 		}

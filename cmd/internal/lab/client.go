@@ -31,6 +31,7 @@ func clientMain(args []string, errw io.Writer) int {
 	every := flags.Duration("every", 5*time.Millisecond, "between two questions")
 	limit := flags.Duration("limit", 100*time.Millisecond, "for connection and answer together")
 	first := flags.Int64("first", 1, "the first number")
+	record := flags.String("record", "", "file for every answer, as \"NUMBER TIME\" in CLOCK_MONOTONIC nanoseconds; it outlives the host")
 	socket := flags.String("socket", socketsInside+"/"+clientSocket, "where it tells what it saw")
 	if flags.Parse(args) != nil || *target == "" || *every <= 0 {
 		return 2
@@ -41,6 +42,12 @@ func clientMain(args []string, errw io.Writer) int {
 		return 1
 	}
 	c := &asker{to: *target, limit: *limit}
+	if *record != "" {
+		if c.record, err = os.OpenFile(*record, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY|syscall.O_CLOEXEC, 0o600); err != nil {
+			fmt.Fprintf(errw, "lab-client: %v\n", err)
+			return 1
+		}
+	}
 	go func() {
 		for n := *first; ; n++ {
 			go c.ask(n)
@@ -62,8 +69,9 @@ func clientMain(args []string, errw io.Writer) int {
 }
 
 type asker struct {
-	to    string
-	limit time.Duration
+	to     string
+	limit  time.Duration
+	record *os.File // nil: none
 
 	mu       sync.Mutex
 	answered []answered // in the order of the answers
@@ -82,6 +90,9 @@ type failure struct {
 
 func (c *asker) ask(n int64) {
 	err := c.once(n)
+	if err == nil && c.record != nil {
+		fmt.Fprintf(c.record, "%d %d\n", n, monotonic()) // one write, appended
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := monotonic() // inside the lock: the lists are in order

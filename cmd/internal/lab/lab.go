@@ -36,16 +36,12 @@ var ErrNoLab = errors.New("no such lab")
 // Up makes a lab and returns when every host is up. A lab of the same name that
 // is there already is an error; what a dead one left behind is removed.
 func Up(ctx context.Context, o Options) (*Lab, error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("cannot make a lab: namespaces and loop devices need root — run it as root")
-	}
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if l, err := Open(o.Name); err == nil {
-		return nil, fmt.Errorf("cannot make lab %s: it is up already, pid %d — understudy lab down --name %s",
-			o.Name, l.rec.Supervisor, o.Name)
+	if err := vacant(o.Name); err != nil {
+		return nil, err
 	}
 	if err := Down(ctx, o.Name); err != nil {
 		return nil, err
@@ -75,6 +71,18 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, errors.Join(fmt.Errorf("cannot make lab %s: %w", o.Name, err), removeLab(limit, o.Name, run, o.Dir))
 	}
 	return l, nil
+}
+
+// vacant fails when a lab of that name cannot be made here.
+func vacant(name string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("cannot make a lab: namespaces and loop devices need root — run it as root")
+	}
+	if l, err := Open(name); err == nil {
+		return fmt.Errorf("cannot make lab %s: it is up already, pid %d — understudy lab down --name %s",
+			l.Name, l.rec.Supervisor, l.Name)
+	}
+	return nil
 }
 
 // launch starts the supervisor in a session and a network namespace of its own

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"understudy/cmd/internal/api"
+	"understudy/reconcile/journal"
 )
 
 // Roles is what the demonstration asks the nodes. [Lab.Roles] is the answer of
@@ -20,6 +21,8 @@ type Roles interface {
 	Group(ctx context.Context, host string) (Standing, error)
 	// Move asks for the group on a node and returns when the wish is recorded.
 	Move(ctx context.Context, to string) error
+	// History is what a host's record holds since a time.
+	History(ctx context.Context, host string, since time.Time) ([]journal.Record, error)
 }
 
 // Standing is a group on one host.
@@ -126,22 +129,26 @@ type stage struct {
 	roles Roles
 	nodes []string
 	ask   *Asker
-	tell  func(at time.Duration, host, line string) // of every change of a standing
+
+	local  *Asker        // on the owner's host, of [splitCase]
+	parts  int           // splits so far
+	cutAt  time.Duration // CLOCK_MONOTONIC
+	also   []int64       // acknowledged to clients other than ask
+	cutOff int           // of them, by an owner that was cut off already
 
 	mu   sync.Mutex
 	seen map[string]Standing
 	said map[string]string
 }
 
-// set brings up a lab and waits until the group is served and the other node is
-// ready to take it.
-func set(ctx context.Context, o Options, tell func(time.Duration, string, string)) (*stage, error) {
+// set brings up a lab with its services.
+func set(ctx context.Context, o Options) (*stage, error) {
 	o.Services, o.LifeLine = true, true
 	l, err := Up(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{Lab: l, roles: l.Roles(), tell: tell, seen: make(map[string]Standing), said: make(map[string]string)}
+	s := &stage{Lab: l, roles: l.Roles(), seen: make(map[string]Standing), said: make(map[string]string)}
 	for _, h := range l.rec.Charge.Hosts {
 		if h.Disks {
 			s.nodes = append(s.nodes, h.Name)
@@ -160,14 +167,9 @@ func (s *stage) look(ctx context.Context) {
 			if err != nil {
 				st, line = Standing{}, "(no answer)"
 			}
-			now := time.Duration(monotonic())
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.seen[host] = st
-			if s.said[host] != line && ctx.Err() == nil {
-				s.said[host] = line
-				s.tell(now, host, line)
-			}
+			s.seen[host], s.said[host] = st, line
 		})
 	}
 	wg.Wait()
@@ -191,6 +193,13 @@ func (s *stage) until(ctx context.Context, what string, cond func(map[string]Sta
 		case <-time.After(15 * time.Millisecond):
 		}
 	}
+}
+
+// standing is what was seen of a node last.
+func (s *stage) standing(host string) Standing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[host]
 }
 
 func (s *stage) last() string {
@@ -264,7 +273,7 @@ func (s *stage) verify(ctx context.Context) (Verdict, []Violation, error) {
 	if err != nil {
 		return Verdict{}, nil, err
 	}
-	v, err := s.Verify(ctx, host, acked)
+	v, err := s.Verify(ctx, host, append(acked, s.also...))
 	if err != nil {
 		return v, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -258,16 +259,18 @@ func (c *verbs) demo() *cobra.Command {
 }
 
 func (c *verbs) bench() *cobra.Command {
-	runs, cases := 7, []string(nil)
+	var b BenchOptions
 	cmd := c.made(&cobra.Command{
 		Use:   "bench",
-		Short: "measure the outage a client sees, case by case",
+		Short: "measure the outage a client sees, case by case, and what an idle cluster costs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return Bench(cmd.Context(), c.options(), cases, runs, c.out)
+			return Bench(cmd.Context(), c.options(), b, c.out, c.err)
 		},
 	})
-	cmd.Flags().IntVar(&runs, "runs", runs, "runs of every case")
-	cmd.Flags().StringSliceVar(&cases, "case", nil, "cases (default all): "+strings.Join(caseNames(), ", "))
+	cmd.Flags().IntVar(&b.Runs, "runs", 7, "runs of every case")
+	cmd.Flags().StringSliceVar(&b.Cases, "case", nil, "cases (default all): "+strings.Join(benchNames(), ", "))
+	cmd.Flags().DurationVar(&b.Idle, "idle", time.Minute, "how long the case idle looks")
+	cmd.Flags().BoolVar(&b.JSON, "json", false, "print one JSON document at the end")
 	return cmd
 }
