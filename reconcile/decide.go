@@ -148,11 +148,10 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 		return Waiting // unsure: what is up stays up
 	case len(d.Plan.Steps) > 0:
 		return Releasing
+	case s.Memory[g.Name].Failed != "":
+		return Blocked // a person must clear it, whoever serves meanwhile
 	case len(d.Plan.Waits) > 0:
 		return Waiting
-	}
-	if s.Memory[g.Name].Failed != "" {
-		return Blocked
 	}
 	return Idle
 }

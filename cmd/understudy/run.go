@@ -147,10 +147,14 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		return files.Watch(ctx, c.config, log, func(data []byte) { res.changed(c.config, data, log) })
 	})
 	tasks.Go(func() error { return notifyReady(ctx, l, log) })
-	tasks.Go(func() error { return signals(ctx, stop, l, keeper, cancel, log) })
+	tasks.Go(func() error { return signals(ctx, stop, l, cancel, log) })
 	tasks.Go(func() error {
 		defer cancel() // the loop has nothing left to do: everything else ends
-		return l.Run(ctx)
+		err := l.Run(ctx)
+		if err == nil && ctx.Err() == nil {
+			depart(ctx, keeper, st, log)
+		}
+		return err
 	})
 	err = tasks.Wait()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
@@ -179,7 +183,7 @@ func runStore(ctx context.Context, st store, l *loop.Loop, log *slog.Logger) err
 
 // signals turns the first SIGTERM or SIGINT into a hand-over and a second one,
 // or SIGQUIT, into leaving at once.
-func signals(ctx, stop context.Context, l *loop.Loop, keeper *lease.Keeper, leave func(), log *slog.Logger) error {
+func signals(ctx, stop context.Context, l *loop.Loop, leave func(), log *slog.Logger) error {
 	quit := make(chan os.Signal, 1)
 	signal.Notify(quit, syscall.SIGQUIT)
 	defer signal.Stop(quit)
@@ -207,11 +211,6 @@ func signals(ctx, stop context.Context, l *loop.Loop, keeper *lease.Keeper, leav
 	defer limit.Stop()
 	select {
 	case <-ctx.Done(): // the loop has let go of everything
-		ended, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer done()
-		if err := keeper.Leave(ended); err != nil {
-			log.Warn("lease was not given back", "err", err)
-		}
 	case <-again:
 		log.Warn("leaving before everything was let go")
 		leave()
@@ -222,6 +221,24 @@ func signals(ctx, stop context.Context, l *loop.Loop, keeper *lease.Keeper, leav
 		leave()
 	}
 	return nil
+}
+
+// departLimit bounds the courtesies of a node that has let go of everything.
+const departLimit = 2 * time.Second
+
+// depart leaves the store in order: the lease is given back, and raft leadership
+// handed over, so that those who stay need no election.
+func depart(ctx context.Context, keeper *lease.Keeper, st store, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, departLimit)
+	defer cancel()
+	if err := keeper.Leave(ctx); err != nil {
+		log.Warn("lease was not given back", "err", err)
+	}
+	if st.handOver != nil {
+		if err := st.handOver(ctx); err != nil {
+			log.Warn("raft leadership was not handed over", "err", err)
+		}
+	}
 }
 
 // holds reports whether this node holds a group or takes one up.

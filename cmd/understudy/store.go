@@ -23,6 +23,7 @@ type store struct {
 	run            func(ctx context.Context) error // keeps it going; it must be run
 	leader         func() string
 	keepLeaderAway func(ctx context.Context, holds func() bool) error
+	handOver       func(ctx context.Context) error // raft leadership, if it is here
 }
 
 // openStore opens what the file names.
@@ -42,7 +43,12 @@ func openStore(ctx context.Context, cfg *config.Config, name, stateDir string, k
 	if err != nil {
 		return store{}, errors.Join(err, m.Close())
 	}
-	return store{store: s, run: m.Run, leader: m.Leader, keepLeaderAway: m.KeepLeaderAway}, nil
+	return store{store: s, run: m.Run, leader: m.Leader, keepLeaderAway: m.KeepLeaderAway, handOver: func(ctx context.Context) error {
+		if m.Leader() != name {
+			return nil
+		}
+		return m.MoveLeader(ctx, func(string) bool { return false })
+	}}, nil
 }
 
 // witnessName is the witness's name among the machines of the file.

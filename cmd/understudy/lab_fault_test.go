@@ -1,0 +1,80 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"understudy/cmd/internal/api"
+	"understudy/cmd/internal/lab"
+)
+
+// hanging is the default cluster with an application whose start never returns.
+func hanging(o lab.Options) string {
+	text := lab.DefaultConfig(o)
+	head, _, _ := strings.Cut(text, "[[group.files.application]]")
+	return head + `
+[[group.files.application]]
+name        = "stuck"
+start       = ["/usr/bin/sleep", "600"]
+stop        = ["/usr/bin/true"]
+start_limit = "1s"
+daemons     = [{ name = "stuckd", exe = "/opt/stuck/stuckd" }]
+`
+}
+
+// A start script that hangs is ended at its limit and what was taken up is
+// undone; the other node tries; and when that fails too the group stays down and
+// both say why, instead of going to and fro.
+func TestStartThatHangsOnBothNodesStaysDownAndSaysWhy(t *testing.T) {
+	b := newIdle(t, lab.Options{Config: hanging})
+	for _, h := range []string{lab.Alpha, lab.Beta} {
+		b.until(h, "giving up", func(g api.GroupStatus) bool { return g.Failed != "" && g.Phase == "blocked" && g.Role == "standby" })
+	}
+	before, err := b.group(lab.Alpha)
+	b.must(err)
+	if !before.Claim.Released || before.Claim.Epoch != 2 {
+		t.Errorf("claim: %+v", before.Claim)
+	}
+	why := b.understudy(lab.Alpha, "why", "files")
+	if !strings.Contains(why, "files is nowhere") || !strings.Contains(why, "longer than 1s") || !strings.Contains(why, "understudy clear files") {
+		t.Errorf("why: %s", why)
+	}
+	for _, h := range []string{lab.Alpha, lab.Beta} {
+		if _, _, code, err := b.Exec(b.ctx, h, "mountpoint", "-q", lab.SharedMount); err != nil || code == 0 {
+			t.Errorf("%s still has %s mounted (%v)", h, lab.SharedMount, err)
+		}
+		if out, _, _, err := b.Exec(b.ctx, h, "pgrep", "-x", "sleep"); err != nil || out != "" {
+			t.Errorf("%s: the script still runs: %s %v", h, out, err)
+		}
+	}
+	// A person who has mended it lets a node try again; here it fails again, with
+	// an epoch more and no more than that.
+	b.understudy(lab.Alpha, "clear", "files")
+	g := b.until(lab.Alpha, "giving up again", func(g api.GroupStatus) bool { return g.Claim.Epoch == 3 && g.Failed != "" && g.Phase == "blocked" })
+	if !g.Claim.Released {
+		t.Errorf("claim: %+v", g.Claim)
+	}
+}
+
+// apply does now what would be tried again later, and only the plan that was
+// printed.
+func TestApplyTriesAtOnceAndOnlyThePrintedPlan(t *testing.T) {
+	b := newBench(t, lab.Options{})
+	b.ready(lab.Beta)
+	b.must(b.SetPower(b.ctx, lab.Alpha, "fail"))
+	b.must(b.Crash(b.ctx, lab.Alpha))
+	// The pause between attempts grows; wait until it is long.
+	b.until(lab.Beta, "waiting", func(g api.GroupStatus) bool { return g.Phase == "waiting" && g.Error != "" })
+	_, errs, code, err := b.Exec(b.ctx, lab.Beta, "/opt/understudy/bin/understudy", "apply", "files", "--expect", "000000")
+	if err != nil || code != 4 || !strings.Contains(errs, "understudy plan files") {
+		t.Errorf("apply of another plan: exit %d, %v: %s", code, err, errs)
+	}
+	_, errs, code, err = b.Exec(b.ctx, lab.Beta, "/opt/understudy/bin/understudy", "apply", "files")
+	if err != nil || code != 1 || !strings.Contains(errs, "fence") {
+		t.Errorf("apply while the fence fails: exit %d, %v: %s", code, err, errs)
+	}
+	b.must(b.SetPower(b.ctx, lab.Alpha, "ok"))
+	b.understudy(lab.Beta, "apply", "files")
+	b.serving(lab.Beta)
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
+}
