@@ -26,7 +26,7 @@ type World struct {
 	// NeverHeard names nodes that nobody has heard since its own start, as after a
 	// power cut of all. It may be nil.
 	NeverHeard map[string]bool
-	boots            int
+	boots      int
 }
 
 // Stage is one plan that would run, in the order of events.
