@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"time"
 )
@@ -48,9 +47,6 @@ func (r *relay) outbound(machine string, near *net.TCPConn) {
 			defer far.Close()
 			r.carry(way, near, far)
 			return
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
-			continue // it has waited already
 		}
 		select {
 		case <-time.After(seekPause):
@@ -103,9 +99,21 @@ func (r *relay) inbound(far *net.TCPConn, etcd string) {
 	r.carry(way, near, far)
 }
 
-// dial connects to a machine: over the network that worked last, and over the
-// others if that one does not answer at once.
+// dial connects to a machine. It tries until ctx ends, or all networks refuse.
 func (r *relay) dial(ctx context.Context, machine string) (*net.TCPConn, attempt, error) {
+	for {
+		c, way, err := r.race(ctx, machine)
+		if err == nil || !errors.Is(err, errLate) || ctx.Err() != nil {
+			return c, way, err
+		}
+	}
+}
+
+var errLate = errors.New("no network answers in time")
+
+// race connects over the network that worked last, and over the others if that
+// one does not answer at once.
+func (r *relay) race(ctx context.Context, machine string) (*net.TCPConn, attempt, error) {
 	type answer struct {
 		conn *net.TCPConn
 		way  attempt
@@ -157,6 +165,9 @@ func (r *relay) dial(ctx context.Context, machine string) (*net.TCPConn, attempt
 		}
 	}
 	if won.conn == nil {
+		if ctx.Err() != nil {
+			errs = errors.Join(errLate, errs)
+		}
 		return nil, attempt{}, errs
 	}
 	r.won(won.way.path)

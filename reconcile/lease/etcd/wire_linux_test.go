@@ -31,6 +31,7 @@ const (
 	markWires   = "UNDERSTUDY_TEST_WIRES"
 	markMachine = "UNDERSTUDY_TEST_MACHINE"
 	markDir     = "UNDERSTUDY_TEST_DIR"
+	markDebug   = "UNDERSTUDY_TEST_DEBUG"
 	markIdle    = "UNDERSTUDY_TEST_IDLE"
 )
 
@@ -81,7 +82,11 @@ func machineProcess(name string) error {
 	in.Scan() // the network is made: go
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	level := slog.LevelWarn
+	if os.Getenv(markDebug) != "" {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", name)
 	m, err := StartMember(ctx, MemberOptions{Config: wired(), Name: name, DataDir: os.Getenv(markDir), Key: key, Log: log})
 	if err != nil {
 		return err
