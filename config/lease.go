@@ -39,7 +39,7 @@ func (b *builder) lease() {
 		b.existing(f, l)
 	}
 	b.leaseTimes(f, l)
-	b.keyFile(f, l)
+	b.keyFile()
 }
 
 // embedded reads the keys of the store inside the program.
@@ -149,17 +149,15 @@ func ceilSecond(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
-func (b *builder) keyFile(f *fileLease, l *Lease) {
+func (b *builder) keyFile() {
 	v := &b.file.KeyFile
 	b.config.KeyFile = v.or(DefaultKeyFile)
 	if b.config.KeyFile != "" {
 		b.cleanPath(b.config.KeyFile, v.line, "key_file")
 		return
 	}
-	if l.Store == StoreEmbedded || !f.TLS.set {
-		b.add(ruleKeyFile, v.line, "write key_file = "+quote(DefaultKeyFile)+", or leave the key out",
-			"key_file is empty, and store %s has nothing else to tell machines from strangers", l.Store)
-	}
+	b.add(ruleKeyFile, v.line, "write key_file = "+quote(DefaultKeyFile)+", or leave the key out",
+		"key_file is empty, and without it a keep-alive could come from anybody")
 }
 
 func (b *builder) keepalive() {

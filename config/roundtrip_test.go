@@ -59,7 +59,6 @@ func anyConfig(t *rapid.T) *config.Config {
 		c.Lease.Endpoints = []string{"https://etcd.example.com:2379", "https://[::1]:1"}
 		if rapid.Bool().Draw(t, "tls") {
 			c.Lease.TLS = config.TLS{CA: anyPath.Draw(t, "ca"), Cert: anyPath.Draw(t, "cert"), Key: anyPath.Draw(t, "key")}
-			c.KeyFile = rapid.SampledFrom([]string{"", "/k"}).Draw(t, "no key")
 		}
 	}
 	networks := names(t, "net", 1, 3)

@@ -105,7 +105,7 @@ var rules = []Rule{
 	{ruleTTLElection, Error, "the lease outlives an election: ttl ≥ 1.5 × election, in whole seconds"},
 	{ruleTTLSeconds, Error, "ttl is a whole number of seconds, since etcd counts leases in seconds"},
 	{ruleStore, Error, "the store is one that this version has"},
-	{ruleKeyFile, Error, "traffic between machines is authenticated by a shared key or, with an existing etcd, by its TLS"},
+	{ruleKeyFile, Error, "traffic between machines is authenticated by a shared key"},
 	{ruleWitness, Error, "two nodes with the embedded store have a witness, since two votes survive no loss"},
 	{ruleNotForStore, Error, "keys of one kind of store are not given with another"},
 	{ruleEndpoint, Error, "an existing etcd has endpoints that are URLs, https if TLS is declared"},

@@ -10,7 +10,7 @@ import (
 // It is valid by construction: [Parse] returns no other kind.
 type Config struct {
 	Cluster   string    // name of the cluster; part of every key in the store
-	KeyFile   string    // path of the shared secret: 32 bytes, base64; "" only with store "etcd" on its own TLS
+	KeyFile   string    // path of the shared secret: 32 bytes, base64
 	Lease     Lease     // who may own, and for how long without asking again
 	Keepalive Keepalive // how silence is noticed
 	Witness   *Witness  // the third vote; nil with an external store
@@ -100,7 +100,9 @@ type Node struct {
 
 // Fence is one agent of the fence-agents API with its options. Options whose
 // name ends in "_file" are read from that file at the moment of use and passed
-// under the name without the suffix, so that no secret stands in the TOML file.
+// under the name without the suffix, so that no secret stands in the TOML file;
+// cookie_file, debug_file, identity_file, status_file and token_file are agents'
+// own options and passed as they are.
 type Fence struct {
 	Agent   string        // a program name or an absolute path
 	Options []Option      // sorted by key

@@ -300,9 +300,6 @@ func (r *resident) changed(name string, data []byte, log *slog.Logger) {
 // readKey reads the shared secret: base64 of at least 32 bytes, readable by root
 // alone.
 func readKey(path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
-	}
 	how := fmt.Sprintf("make it once with: head -c %d /dev/urandom | base64 >%s; chmod 600 %s — and copy it to every machine", keySize, path, path)
 	info, err := os.Stat(path)
 	if err != nil {

@@ -21,9 +21,12 @@ func statusCommand(c *common) *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use:   "status [--watch]",
-		Short: "print roles, phases, resources, links and the time left on the lease",
+		Short: "print roles, phases, resources, links and the lease",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch && c.json {
+				return &exitError{exitUsage, "cannot watch as JSON — ask for `understudy status --json` as often as you like"}
+			}
 			if watch {
 				return c.watch(cmd.Context())
 			}
@@ -120,6 +123,11 @@ func notes(st api.Status) []string {
 	}
 	if st.ConfigNote != "" {
 		out = append(out, "configuration: "+st.ConfigNote)
+	}
+	for _, p := range st.Peers {
+		if p.State == "heard" && p.Config != "" && p.Config != st.ConfigHash {
+			out = append(out, fmt.Sprintf("configuration: %s runs another file (%.8s) than %s (%.8s)", p.Name, p.Config, st.Node, st.ConfigHash))
+		}
 	}
 	if st.Lease.Error != "" {
 		out = append(out, "lease: "+st.Lease.Error)
