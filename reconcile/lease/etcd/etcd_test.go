@@ -18,11 +18,18 @@ import (
 )
 
 // TestMain lets every test wait at once: they hardly compute. Or it is one of the
-// machines of a test.
+// machines of a test, or a server.
 func TestMain(m *testing.M) {
 	if name := os.Getenv(markMachine); name != "" {
 		if err := machineProcess(name); err != nil {
 			fmt.Fprintln(os.Stderr, name, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if order := os.Getenv(markServer); order != "" {
+		if err := serve(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
