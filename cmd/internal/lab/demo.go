@@ -27,7 +27,7 @@ func Demo(ctx context.Context, o Options, out io.Writer) error {
 	if o.Policy == "" {
 		o.Policy = "cascading"
 	}
-	d := &demo{out: out, policy: o.Policy}
+	d := &demo{out: out, policy: o.Policy, name: o.Name, dir: o.Dir}
 	d.intro(o)
 	d.phase("boot", "Four hosts are made, with disks, networks and a power controller. Each "+
 		"node finds the others, and asks for its lease; one takes the group, the other stands by.")
@@ -40,7 +40,7 @@ func Demo(ctx context.Context, o Options, out io.Writer) error {
 	if ctx.Err() != nil {
 		d.printf("\ninterrupted: the lab is being taken away\n")
 	} else if failed == nil {
-		d.printf("\nevery answer is looked for on the disk, then the lab is taken away …\n")
+		d.printf("\nEvery answer is looked for on the disk, then the lab is taken away …\n")
 	}
 	verdict, violations, err := s.end(ctx, failed)
 	if err != nil {
@@ -55,6 +55,8 @@ func Demo(ctx context.Context, o Options, out io.Writer) error {
 type demo struct {
 	out    io.Writer
 	policy string
+	name   string        // of the lab
+	dir    string        // of its files
 	n      int           // phases begun
 	mark   time.Duration // CLOCK_MONOTONIC that the times of this phase count from
 	rows   []row
@@ -73,7 +75,7 @@ func (d *demo) intro(o Options) {
 	if d.policy == "cascading" {
 		home = "Its home is alpha: it goes back there."
 	}
-	d.printf(`understudy lab demo: a cluster on this machine, for about 15 seconds
+	d.printf(`understudy lab demo: a cluster on this machine, for 10 to 20 seconds
 
 Two nodes, alpha and beta, share a disk; a witness has the third vote. A group,
 made of a file system, an address and an application, runs on one of them.
@@ -250,7 +252,10 @@ func (d *demo) reintegrate(ctx context.Context, s *stage, home string) (string, 
 
 // stopped is the error of a demonstration that did not come to its end.
 func (d *demo) stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if left := Left(d.name, d.dir); len(left) > 0 {
+		return fmt.Errorf("%w; left behind: %s", err, strings.Join(left, ", "))
+	}
+	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted in phase %d of %d; nothing is left behind", d.n, phases)
 	}
 	return err

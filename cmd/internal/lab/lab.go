@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,8 +144,11 @@ func (l *Lab) launch(ctx context.Context, c charge) (err error) {
 	if line = strings.TrimSpace(line); line != "ok" {
 		cmd.Process.Kill()
 		l.reap()
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
 		tail, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("supervisor: %s%s (%v)", line, tail, errors.Join(err, context.Cause(ctx)))
+		return errors.Join(fmt.Errorf("supervisor: %s%s", line, tail), err, context.Cause(ctx))
 	}
 	if c.LifeLine {
 		l.life = lifeW

@@ -20,6 +20,14 @@ import (
 // file must lie on a file system with direct I/O, or one host's writes would
 // wait in the page cache that all hosts of a lab share.
 func makeDisk(ctx context.Context, path string, mib int, format []string) error {
+	var room unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(path), &room); err != nil {
+		return fmt.Errorf("cannot make disk %s: %w", path, err)
+	}
+	if free := room.Bavail * uint64(room.Bsize) >> 20; free < uint64(mib) {
+		return fmt.Errorf("cannot make disk %s: it may grow to %d MiB and %d MiB are free — choose another directory with --dir",
+			path, mib, free)
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0o600)
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("cannot make disk %s: no direct I/O there — choose a directory on a disk", path)
