@@ -5,19 +5,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"understudy/config"
 )
 
-// trust refuses files that somebody other than root could have written: this
-// program runs as root and runs what they say (design, section 9).
+// trust refuses files that somebody other than root could have written or put
+// there: this program runs as root and runs what they say (design, section 9).
+// Every folder on the way counts, by the name given and behind its links.
 func trust(paths ...string) error {
 	if os.Geteuid() != 0 {
 		return nil // nothing is run for anybody else
 	}
 	for _, p := range paths {
-		for _, part := range []string{p, filepath.Dir(p)} {
+		parts, err := onTheWay(p)
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
 			info, err := os.Stat(part)
 			if err != nil {
 				return fmt.Errorf("cannot look at %s: %w", part, err)
@@ -33,6 +39,27 @@ func trust(paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// onTheWay are a file, every folder above it, and the same behind its links.
+func onTheWay(p string) ([]string, error) {
+	abs, err := filepath.Abs(p)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell where %s is: %w", p, err)
+	}
+	behind, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at %s: %w", p, err)
+	}
+	var parts []string
+	for _, part := range []string{abs, behind} {
+		for ; part != "/"; part = filepath.Dir(part) {
+			if !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
+		}
+	}
+	return append(parts, "/"), nil
 }
 
 // commands are the programs that a file names by path.
