@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -13,22 +12,26 @@ func checkCommand(c *common) *cobra.Command {
 	var explain bool
 	cmd := &cobra.Command{
 		Use:   "check [--explain]",
-		Short: "check the file; with --explain print it with every default filled in",
+		Short: "check the file, or print it with every default filled in",
 		Long: `Check the configuration file alone: nothing of this host is looked at and
 nothing is changed. Every finding has a rule, a line and a way out. With
 --explain the file is printed with every default filled in.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			data, err := os.ReadFile(c.config)
+			data, err := c.readConfig()
 			if err != nil {
-				return fmt.Errorf("cannot read the configuration: %w — name it with --config", err)
+				return err
 			}
 			cfg, findings := config.Check(c.config, data)
 			if c.json {
 				if findings == nil {
 					findings = []config.Finding{}
 				}
-				if err := c.printJSON(map[string]any{"ok": cfg != nil, "findings": findings}); err != nil {
+				v := map[string]any{"ok": cfg != nil, "findings": findings}
+				if explain && cfg != nil {
+					v["explained"] = string(config.Explain(cfg))
+				}
+				if err := c.printJSON(v); err != nil {
 					return err
 				}
 			} else {
@@ -40,7 +43,7 @@ nothing is changed. Every finding has a rule, a line and a way out. With
 				return &exitError{exitFailed, fmt.Sprintf("%s is refused: %d %s", c.config, len(findings), plural(len(findings), "finding"))}
 			}
 			switch {
-			case explain:
+			case explain && !c.json:
 				_, err = c.out.Write(config.Explain(cfg))
 				return err
 			case !c.json:

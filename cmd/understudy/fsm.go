@@ -12,13 +12,16 @@ func fsmCommand(c *common) *cobra.Command {
 	var format, group string
 	cmd := &cobra.Command{
 		Use:   "fsm [--format text|markdown|dot|svg] [--group GROUP]",
-		Short: "print the state machine: the table with a sentence per row, or its picture",
+		Short: "print the state machine, as a table or as a picture",
 		Long: `Print the state machine of a node in a group: every role, every event, and the
 sentence that says why. With --group the present role of this node in that group
 is lit in the picture; the resident service is asked for it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var current *fsm.Role
+			if group != "" && format != "svg" {
+				return &exitError{exitUsage, "cannot light a role outside of the picture — add --format svg"}
+			}
 			if group != "" {
 				st, err := c.client().Status(cmd.Context())
 				if err != nil {

@@ -39,9 +39,10 @@ func moveCommand(c *common) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "move GROUP NODE",
 		Short: "move a group to a node that stands by",
-		Long: `Move a group: its holder lets go in order, proves it and signs off, and NODE takes
-it up. Refused if NODE is not ready. A group of policy cascading that an operator
-has moved stays where it is until it is moved again or fails; status says so.`,
+		Long: `Move a group: its holder lets go in order, proves it and signs off, and NODE
+takes it up. Refused if NODE is not ready. A group of policy cascading that an
+operator has moved stays where it is until it is moved again or fails; status
+says so.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := api.MoveRequest{Group: args[0], To: args[1], By: operator(), Reason: reason}
@@ -123,10 +124,10 @@ func confirmCommand(c *common) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "confirm-down NODE",
 		Short: "say that a silent node is off, because you have seen it",
-		Long: `Record your word that the boot of NODE which holds a claim is off. This is taken
-as evidence: another node will take over what it held. If NODE is not off, two
-machines write to one disk. It is refused while NODE is heard, and it is void for
-any later boot of NODE.`,
+		Long: `Record your word that the boot of NODE which holds a claim is off. This is
+taken as evidence: another node will take over what it held. If NODE is not off,
+two machines write to one disk. It is refused while NODE is heard, and it is
+void for any later boot of NODE.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			node := args[0]

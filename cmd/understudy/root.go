@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"understudy/cmd/internal/api"
 	"understudy/config"
@@ -46,7 +49,23 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 the plan is not empty
 (with --exit-code), 4 blocked.`),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       version,
+
+		SuggestionsMinimumDistance: 2,
+		Version:                    version,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if n := len(c.socket); n == 0 || n > socketPathMax {
+				return &exitError{exitUsage, fmt.Sprintf("cannot use the socket %q: its path has %d bytes, and a unix socket takes 1 to %d — name another with --socket", c.socket, n, socketPathMax)}
+			}
+			return nil
+		},
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownVerb(cmd, args[0])
+		},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -66,7 +85,73 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 the plan is not empty
 	for _, cmd := range root.Commands() {
 		usageArgs(cmd)
 	}
+	root.SetHelpCommand(helpCommand(root))
+	cobra.AddTemplateFunc("wrapped", func(f *pflag.FlagSet) string { return f.FlagUsagesWrapped(helpWidth) })
+	cobra.AddTemplateFunc("fit", fit)
+	root.SetUsageTemplate(strings.NewReplacer(
+		".LocalFlags.FlagUsages", "(wrapped .LocalFlags)",
+		".InheritedFlags.FlagUsages", "(wrapped .InheritedFlags)",
+		"{{rpad .Name .NamePadding }} {{.Short}}", "{{rpad .Name .NamePadding }} {{fit .Short .NamePadding}}",
+	).Replace(root.UsageTemplate()))
 	return root
+}
+
+// helpWidth is the width of a help text, in columns.
+const helpWidth = 80
+
+// unknownVerb is a usage error that names what was perhaps meant.
+func unknownVerb(root *cobra.Command, verb string) error {
+	text := fmt.Sprintf("unknown command %q", verb)
+	if near := root.SuggestionsFor(verb); len(near) > 0 {
+		text += fmt.Sprintf(", did you mean %s?", strings.Join(near, " or "))
+	}
+	return &exitError{exitUsage, text + " — see: understudy --help"}
+}
+
+// fit breaks a verb's sentence, which stands behind a name padded to pad columns.
+func fit(text string, pad int) string {
+	indent := pad + len("  ") + len(" ")
+	var b strings.Builder
+	at := indent
+	for word := range strings.FieldsSeq(text) {
+		n := len([]rune(word))
+		switch {
+		case at > indent && at+1+n > helpWidth:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		case at > indent:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
+}
+
+// socketPathMax is the longest path of a unix socket, in bytes: sun_path less its
+// final zero (unix(7)).
+const socketPathMax = 107
+
+// helpCommand is cobra's help, but a verb that is not there is a usage error.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "explain a verb",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			switch {
+			case err != nil:
+				return err
+			case cmd == root && len(rest) > 0:
+				return unknownVerb(root, rest[0])
+			case cmd.DisableFlagParsing: // it has a help of its own
+				return cmd.RunE(cmd, append(rest, "--help"))
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
 }
 
 // usageArgs makes a wrong number of arguments a usage error.
@@ -74,7 +159,11 @@ func usageArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return &exitError{exitUsage, fmt.Sprintf("%v — usage: %s", err, cmd.UseLine())}
+				text := err.Error()
+				if strings.HasPrefix(text, "unknown command") { // cobra.NoArgs
+					text = fmt.Sprintf("%s takes no word beside its flags, and %q was given", cmd.CommandPath(), args[0])
+				}
+				return &exitError{exitUsage, fmt.Sprintf("%s — usage: %s", text, cmd.UseLine())}
 			}
 			return nil
 		}
@@ -87,9 +176,9 @@ func usageArgs(cmd *cobra.Command) {
 // load reads and checks the file. What is wrong with it goes to stderr, a line
 // each, and the error only counts them.
 func (c *common) load() (*config.Config, error) {
-	data, err := os.ReadFile(c.config)
+	data, err := c.readConfig()
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the configuration: %w — name it with --config", err)
+		return nil, err
 	}
 	cfg, err := config.Parse(c.config, data)
 	if fs, ok := errors.AsType[config.Findings](err); ok {
@@ -99,6 +188,21 @@ func (c *common) load() (*config.Config, error) {
 		return nil, fmt.Errorf("cannot use %s: %d %s", c.config, len(fs), plural(len(fs), "finding"))
 	}
 	return cfg, err
+}
+
+// readConfig reads the file.
+func (c *common) readConfig() ([]byte, error) {
+	data, err := os.ReadFile(c.config)
+	way := "name it with --config"
+	switch {
+	case err == nil:
+		return data, nil
+	case errors.Is(err, fs.ErrPermission):
+		way = "run this as root, or name another file with --config"
+	case errors.Is(err, syscall.EISDIR):
+		way = "name the file in it with --config"
+	}
+	return nil, fmt.Errorf("cannot read the configuration: %w — %s", err, way)
 }
 
 // self is this node's name, which must be in the file.
