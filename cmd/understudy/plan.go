@@ -20,17 +20,17 @@ func planCommand(c *common) *cobra.Command {
 	var exitCode bool
 	cmd := &cobra.Command{
 		Use:   "plan [GROUP] [--what-if EVENT]",
-		Short: "print the steps that would run, on every node concerned, before they run",
+		Short: "print the steps that would run, on every node concerned",
 		Long: `Print the steps that would run now, or, with --what-if, after something that
 might happen, on every node concerned. The resident service is asked; without
 one, a what-if starts from the cluster of the file at rest.
 
-  --what-if node-down=NODE       the node falls silent and its fence confirms off
-  --what-if node-up=NODE         it comes back
-  --what-if move=GROUP:NODE      an operator moves the group
-  --what-if daemon-died=DAEMON   a daemon or application ends
-  --what-if address-lost=LABEL   a service address is removed by hand
-  --what-if mount-lost=PATH      a file system is unmounted by hand
+  --what-if node-down=NODE      the node falls silent, its fence confirms off
+  --what-if node-up=NODE        it comes back
+  --what-if move=GROUP:NODE     an operator moves the group
+  --what-if daemon-died=DAEMON  a daemon or application ends
+  --what-if address-lost=LABEL  a service address is removed by hand
+  --what-if mount-lost=PATH     a file system is unmounted by hand
 
 Several what-ifs happen one after the other.`,
 		Args: cobra.MaximumNArgs(1),
@@ -60,7 +60,7 @@ Several what-ifs happen one after the other.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&whatif, "what-if", nil, "something that might happen (KIND=OBJECT), may be repeated")
+	cmd.Flags().StringArrayVar(&whatif, "what-if", nil, "what might happen, as `KIND=OBJECT`; may be repeated")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit 3 if the plan is not empty")
 	return cmd
 }
@@ -81,9 +81,10 @@ func (c *common) offline(_ context.Context, group string, whatif []string) (api.
 // imagine lets the what-ifs happen in a world and collects the plans.
 func imagine(cfg *config.Config, w *reconcile.World, basis, group string, whatif []string) (api.PlanReply, error) {
 	if group != "" && cfg.Group(group) == nil {
-		return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
+		return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file — it has %s", group, groupNames(cfg))}
 	}
 	var plans []reconcile.Plan
+	var idle []string // what-ifs after which nothing is to be done
 	for _, s := range whatif {
 		e, err := reconcile.ParseWhatIf(cfg, s)
 		if err != nil {
@@ -93,13 +94,33 @@ func imagine(cfg *config.Config, w *reconcile.World, basis, group string, whatif
 		if err != nil {
 			return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: err.Error()}
 		}
+		before := len(plans)
 		for _, st := range stages {
 			if group == "" || st.Plan.Group == group {
 				plans = append(plans, st.Plan)
 			}
 		}
+		if len(plans) == before {
+			idle = append(idle, s)
+		}
 	}
-	return planReply(basis, plans)
+	r, err := planReply(basis, plans)
+	if len(idle) > 0 && len(plans) > 0 {
+		r.Text += "\nnothing to do after " + strings.Join(idle, ", ") + "\n"
+	}
+	return r, err
+}
+
+// groupNames are the groups of the file, for a person.
+func groupNames(cfg *config.Config) string {
+	names := make([]string, len(cfg.Groups))
+	for i, g := range cfg.Groups {
+		names[i] = g.Name
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 func planReply(basis string, plans []reconcile.Plan) (api.PlanReply, error) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -46,6 +48,9 @@ func historyCommand(c *common) *cobra.Command {
 from there when no resident service answers.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if since < 0 || f.Last < 0 {
+				return &exitError{exitUsage, "cannot look into the future: --since and --last must not be negative — for example --since 10m --last 20"}
+			}
 			f.Group = strings.Join(args, "")
 			if since > 0 {
 				f.Since = time.Now().Add(-since)
@@ -53,7 +58,11 @@ from there when no resident service answers.`,
 			recs, err := c.client().History(cmd.Context(), f)
 			if err != nil {
 				var jerr error
-				if recs, jerr = readJournal(c.stateDir, f); jerr != nil {
+				recs, jerr = readJournal(c.stateDir, f)
+				if errors.Is(jerr, fs.ErrNotExist) {
+					return fmt.Errorf("%w; and there is no record in %s — name its folder with --state-dir", err, c.stateDir)
+				}
+				if jerr != nil {
 					return fmt.Errorf("%w; and the record in %s cannot be read: %w", err, c.stateDir, jerr)
 				}
 			}
