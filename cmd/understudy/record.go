@@ -44,8 +44,8 @@ func historyCommand(c *common) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history [GROUP]",
 		Short: "print what this node saw, decided and did",
-		Long: `Print the record of this node, oldest first. It is kept on local disk and read
-from there when no resident service answers.`,
+		Long: `Print the record of this node, oldest first, a line before each day. It is kept
+on local disk and read from there when no resident service answers.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if since < 0 || f.Last < 0 {
@@ -72,7 +72,12 @@ from there when no resident service answers.`,
 				}
 				return c.printJSON(recs)
 			}
+			day := ""
 			for _, r := range recs {
+				if d := r.At.Local().Format(time.DateOnly); d != day {
+					fmt.Fprintln(c.out, d)
+					day = d
+				}
 				printRecord(c.out, r)
 			}
 			return nil

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -62,12 +63,12 @@ func exitIs(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// keepJournal writes two records to a journal and, with "held", keeps it open
+// keepJournal writes two records, of the day before yesterday and of now, and, with "held", keeps it open
 // like a resident service until the script ends: journal DIR [held]
 func keepJournal(ts *testscript.TestScript, _ bool, args []string) {
 	j, err := journal.Open(ts.MkAbs(args[0]), journal.Options{Node: "alpha", BootID: "b1"})
 	ts.Check(err)
-	ts.Check(j.Append(journal.Record{Kind: journal.Seen, Group: "files", FromRole: "rejoining", Role: "standby", Event: "held", Why: "beta holds it"}))
+	ts.Check(j.Append(journal.Record{At: time.Now().Add(-48 * time.Hour), Kind: journal.Seen, Group: "files", FromRole: "rejoining", Role: "standby", Event: "held", Why: "beta holds it"}))
 	ts.Check(j.Append(journal.Record{Kind: journal.Note, Why: "understudy ended"}))
 	if len(args) > 1 && args[1] == "held" {
 		ts.Defer(func() { _ = j.Close() })
