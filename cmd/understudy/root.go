@@ -52,9 +52,12 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 the plan is not empty
 
 		SuggestionsMinimumDistance: 2,
 		Version:                    version,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if n := len(c.socket); n == 0 || n > socketPathMax {
 				return &exitError{exitUsage, fmt.Sprintf("cannot use the socket %q: its path has %d bytes, and a unix socket takes 1 to %d — name another with --socket", c.socket, n, socketPathMax)}
+			}
+			if uid := os.Geteuid(); uid != 0 && cmd.Name() == "run" {
+				return &exitError{exitFailed, fmt.Sprintf("cannot run as uid %d: mounts, addresses and the programs of a group need root — start it as root", uid)}
 			}
 			return nil
 		},
