@@ -61,6 +61,14 @@ func (p *pair) run() {
 		}
 	}()
 	p.beta.admit(l.Addr())
+	for _, a := range p.cfg.Nodes[1].Addresses {
+		_ = p.call(a.Prefix.Addr().String()).Close()
+	}
+	(&cluster{TB: p.t}).eventually("it has noticed", func() bool {
+		p.beta.mu.Lock()
+		defer p.beta.mu.Unlock()
+		return p.beta.used[budget{inbound: true}] == 0
+	})
 	p.t.Cleanup(func() {
 		p.alpha.Close()
 		p.beta.Close()
@@ -91,13 +99,21 @@ func (p *pair) open() (near, far *net.TCPConn) {
 	return near, far
 }
 
+// dial connects as alpha's etcd would.
 func (p *pair) dial() *net.TCPConn {
 	p.t.Helper()
-	c, err := net.Dial("tcp", net.JoinHostPort(machines(p.cfg)[1].stable.String(), strconv.Itoa(int(p.cfg.Lease.PeerPort))))
-	for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); { // until it listens
-		c, err = net.Dial("tcp", net.JoinHostPort(machines(p.cfg)[1].stable.String(), strconv.Itoa(int(p.cfg.Lease.PeerPort))))
-	}
-	must(p.t, err)
+	return p.call(machines(p.cfg)[1].stable.String())
+}
+
+// call connects to an address as soon as something listens there.
+func (p *pair) call(address string) *net.TCPConn {
+	p.t.Helper()
+	var c net.Conn
+	(&cluster{TB: p.t}).eventually("something listens on "+address, func() (ok bool) {
+		var err error
+		c, err = net.Dial("tcp", net.JoinHostPort(address, strconv.Itoa(int(p.cfg.Lease.PeerPort))))
+		return err == nil
+	})
 	p.t.Cleanup(func() { _ = c.Close() })
 	return c.(*net.TCPConn)
 }
@@ -226,16 +242,12 @@ func TestRelayIsBounded(t *testing.T) {
 	}
 	_ = ended(t, p.dial())
 	must(t, held[0].Close())
-	k := &cluster{TB: t}
-	k.eventually("there is room again", func() bool { _, n := p.network(); return n < linksPerMachine })
+	p.room()
 	p.open()
 
 	// Strangers, who may as well be hostile, do not use up a peer's share.
 	stranger := func() *net.TCPConn {
-		c, err := net.Dial("tcp", net.JoinHostPort(p.cfg.Nodes[1].Addresses[0].Prefix.Addr().String(), strconv.Itoa(int(p.cfg.Lease.PeerPort))))
-		must(t, err)
-		t.Cleanup(func() { _ = c.Close() })
-		return c.(*net.TCPConn)
+		return p.call(p.cfg.Nodes[1].Addresses[0].Prefix.Addr().String())
 	}
 	for range linksOfOthers {
 		c := stranger()
@@ -245,8 +257,21 @@ func TestRelayIsBounded(t *testing.T) {
 	}
 	_ = ended(t, stranger())
 	must(t, held[1].Close())
-	k.eventually("there is room again", func() bool { _, n := p.network(); return n < linksPerMachine })
+	p.room()
 	p.open()
+}
+
+// room waits until one connection more may be opened.
+func (p *pair) room() {
+	p.t.Helper()
+	free := func(r *relay, b budget) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.used[b] < linksPerMachine
+	}
+	(&cluster{TB: p.t}).eventually("there is room again", func() bool {
+		return free(p.alpha, budget{"beta", false}) && free(p.beta, budget{"alpha", true})
+	})
 }
 
 // A caller that says nothing is not passed on, and sent away.

@@ -262,6 +262,11 @@ func wires(t *testing.T, env ...string) map[string]*host {
 	for _, name := range names {
 		hosts[name] = boot(t, name, env...)
 	}
+	t.Cleanup(func() { // all at the same time
+		for _, h := range hosts {
+			_ = h.in.Close()
+		}
+	})
 	for _, h := range hosts {
 		h.until("it works", func(e event) bool { return e.Err == "" && e.Leader != "" })
 	}
