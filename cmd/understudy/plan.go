@@ -101,6 +101,9 @@ func imagine(cfg *config.Config, w *reconcile.World, basis, group string, whatif
 			}
 		}
 		if len(plans) == before {
+			plans = append(plans, standing(cfg, w, group)...)
+		}
+		if len(plans) == before {
 			idle = append(idle, s)
 		}
 	}
@@ -109,6 +112,27 @@ func imagine(cfg *config.Config, w *reconcile.World, basis, group string, whatif
 		r.Text += "\nnothing to do after " + strings.Join(idle, ", ") + "\n"
 	}
 	return r, err
+}
+
+// standing are the plans without a step that wait for something or are blocked,
+// of every node that is up: what nobody does must be told as well.
+func standing(cfg *config.Config, w *reconcile.World, group string) []reconcile.Plan {
+	var out []reconcile.Plan
+	for i := range cfg.Groups {
+		g := &cfg.Groups[i]
+		if group != "" && g.Name != group {
+			continue
+		}
+		for _, node := range g.Nodes {
+			if w.Down[node] {
+				continue
+			}
+			if p := reconcile.Decide(cfg, g, w.View(node)).Plan; p.Empty() && len(p.Waits)+len(p.Blocked) > 0 {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
 }
 
 // groupNames are the groups of the file, for a person.
