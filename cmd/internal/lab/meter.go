@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -163,7 +165,7 @@ func (r Row) word() string {
 // is stopped, measured on an idle host by a client there, as the outages are.
 func (s *stage) own(ctx context.Context, host string, stopped bool) (float64, error) {
 	const at, file = "127.0.0.1:7001", "/run/own-answers"
-	ask, err := s.ClientOn(ctx, host, mustAddrPort(at), 1)
+	ask, err := s.ClientOn(ctx, host, netip.MustParseAddrPort(at), 1)
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +183,7 @@ func (s *stage) own(ctx context.Context, host string, stopped bool) (float64, er
 			return 0, err
 		}
 		began := time.Now()
-		if err := s.Signal(ctx, host, "own", sigTerm); err != nil {
+		if err := s.Signal(ctx, host, "own", syscall.SIGTERM); err != nil {
 			return 0, err
 		}
 		if _, err := s.WaitEnd(ctx, host, "own"); err != nil {

@@ -7,13 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-const sigTerm = unix.SIGTERM
-
-func mustAddrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
 // apart is the distance of the numbers of two clients: 58 days at 200 a second.
 const apart = 1_000_000_000
