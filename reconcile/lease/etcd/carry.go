@@ -34,6 +34,9 @@ const (
 // outbound carries a connection of this machine's etcd to a peer.
 func (r *relay) outbound(machine string, near *net.TCPConn) {
 	defer near.Close()
+	if !own(near) {
+		return
+	}
 	release, ok := r.reserve(budget{machine, false})
 	if !ok {
 		return

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -284,6 +287,29 @@ func TestRelayOfSilence(t *testing.T) {
 	case <-p.calls:
 		t.Error("it was passed on")
 	default:
+	}
+}
+
+// Another user of the host does not get as far as a peer.
+func TestRelayOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	p := newPair(t)
+	p.run()
+	say := fmt.Sprintf("exec 3<>/dev/tcp/%s/%d; printf hello >&3; cat <&3", machines(p.cfg)[1].stable, p.cfg.Lease.PeerPort)
+	for _, uid := range []uint32{65534, 0} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		cmd := exec.CommandContext(ctx, "bash", "-c", say)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		must(t, cmd.Start())
+		if uid == 0 {
+			_ = (<-p.calls).Close()
+		}
+		_ = cmd.Wait() // the connection is reset under it, or ends
+		cancel()
+		if ctx.Err() == context.DeadlineExceeded || len(p.calls) > 0 {
+			t.Errorf("uid %d: %d arrived", uid, len(p.calls))
+		}
 	}
 }
 

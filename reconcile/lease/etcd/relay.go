@@ -188,7 +188,10 @@ func (r *relay) drop(p *path) {
 // settling are the times after a drop at which etcd is likely to have found a
 // way round it. Its first message on a connection that was dropped is lost even
 // then, and the next goes by a new one, on which TLS must shake hands.
-var settling = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 200 * time.Millisecond}
+var settling = []time.Duration{
+	10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond, 40 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 150 * time.Millisecond,
+}
 
 // move says at each of these times, one after the other, that connections have
 // moved; r.mu is held.

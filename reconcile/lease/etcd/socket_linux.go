@@ -2,9 +2,11 @@ package etcd
 
 import (
 	"net"
+	"os"
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +35,15 @@ func (r *relay) hasten(c *net.TCPConn) error {
 	return with(raw, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(r.limit.Milliseconds()))
 	})
+}
+
+// own reports whether the other end of a connection on the loopback device is
+// this user's, as etcd's is (sock_diag(7)). Other users of the host must not use
+// up a peer's connections. Where the kernel does not say, it counts as own: TLS
+// decides who may speak.
+func own(c *net.TCPConn) bool {
+	s, err := netlink.SocketGet(c.RemoteAddr(), c.LocalAddr())
+	return err != nil || s.UID == uint32(os.Geteuid())
 }
 
 type control = func(network, address string, raw syscall.RawConn) error
