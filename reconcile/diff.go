@@ -88,7 +88,7 @@ func (b *builder) hold(take taking) {
 		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned}, ev.Detail)
 	}
 
-	restart := b.stopWhatMust()
+	restart := b.stopWhatMust(!take.OK && b.s.Memory[b.g.Name].Whole != b.claim.Epoch)
 	b.storage()
 	b.addresses(ev, take.OK)
 	b.applications(restart)
@@ -96,8 +96,9 @@ func (b *builder) hold(take taking) {
 
 // stopWhatMust stops applications that cannot go on: one that is half up, those
 // after it, and all if a file system below them has gone. It returns the place
-// of the first application to be started.
-func (b *builder) stopWhatMust() int {
+// of the first application to be started. After a taking up that was broken off,
+// what is down is stopped too: a start command may still run.
+func (b *builder) stopWhatMust(brokenOff bool) int {
 	first := len(b.g.Applications)
 	why := ""
 	for i, a := range b.g.Applications {
@@ -113,8 +114,11 @@ func (b *builder) stopWhatMust() int {
 		}
 	}
 	for i := len(b.g.Applications) - 1; i >= first; i-- {
-		if a := b.g.Applications[i]; b.inv.State(AppItem, a.Name) != Absent {
+		switch a := b.g.Applications[i]; {
+		case b.inv.State(AppItem, a.Name) != Absent:
 			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, why)
+		case brokenOff && len(a.Start) > 0:
+			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "its start may have been broken off")
 		}
 	}
 	return first
@@ -276,7 +280,7 @@ func (b *builder) clean() {
 	here := mine || b.inv.Anything()
 	up := func(a config.Application) bool {
 		st := b.inv.State(AppItem, a.Name)
-		return st == Present || st == Wrong || st == Unknown && here
+		return st == Present || st == Wrong || st == Unknown && here || mine && b.s.Memory[b.g.Name].ErrorVerb != ""
 	}
 	saved := b.s.Memory[b.g.Name].SavedHostname
 	running := false
@@ -302,14 +306,14 @@ func (b *builder) clean() {
 			b.add(DropAddress{Address: a}, "it is here and not wanted")
 		}
 	}
-	b.unmounts()
+	b.unmounts(mine)
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
 		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")
 	}
 }
 
-func (b *builder) unmounts() {
+func (b *builder) unmounts(mine bool) {
 	if !b.s.Mounts.OK() {
 		return // blocked above
 	}
@@ -327,7 +331,7 @@ func (b *builder) unmounts() {
 		}
 	}
 	for _, v := range slices.Backward(b.g.Volumes) {
-		if off[v.Name] {
+		if off[v.Name] || mine {
 			b.add(Deactivate{Volume: v}, "its file systems are unmounted")
 		}
 	}

@@ -334,8 +334,8 @@ type Memory struct {
 	Lost uint64
 	// Restarts in place within the declared window, the latest last.
 	Restarts []time.Time
-	// Failed is why this node must not take the group again before a person or a
-	// new epoch elsewhere clears it, "" if it may.
+	// Failed is why this node must not take the group again before a person clears
+	// it, "" if it may.
 	Failed string
 	// Retry is the earliest time of the next attempt after a failed plan.
 	Retry time.Time

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"understudy/config"
+	"understudy/fsm"
 )
 
 // Reason is why something does not happen, and the way out.
@@ -58,9 +59,6 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 	if p := s.Peer(c.Holder); p.State == PeerHeard && p.BootID != "" && p.BootID != c.BootID {
 		return Evidence{Kind: EvidenceRebooted, Detail: fmt.Sprintf("%s runs another boot (%s) than the one that claimed (%s)", c.Holder, short(p.BootID), short(c.BootID))}, true
 	}
-	if boot := st.Live[c.Holder]; boot != "" && boot != c.BootID {
-		return Evidence{Kind: EvidenceRebooted, Detail: fmt.Sprintf("%s has a lease of another boot (%s) than the one that claimed (%s)", c.Holder, short(boot), short(c.BootID))}, true
-	}
 	if w, ok := st.Confirms[c.Holder]; ok && w.BootID == c.BootID {
 		return Evidence{Kind: EvidenceConfirmed, Detail: strings.TrimSuffix(fmt.Sprintf("%s confirmed that %s is down: %s", w.By, w.Node, w.Reason), ": ")}, true
 	}
@@ -72,6 +70,23 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 func contradicted(c Claim, s *Snapshot) bool {
 	p := s.Peer(c.Holder)
 	return (p.State == PeerHeard || p.State == PeerDistant) && p.BootID == c.BootID
+}
+
+// stillHeld reports that the store knows no claim and a node of the group is
+// heard that does not stand by: the store may have been made anew beneath it.
+func stillHeld(g *config.Group, s *Snapshot, claim Claim) (Reason, bool) {
+	if claim.Epoch > 0 {
+		return Reason{}, false
+	}
+	for _, name := range g.Nodes {
+		if p := s.Peer(name); p.State == PeerHeard && p.Status.Group(g.Name).Role != fsm.Standby {
+			return Reason{
+				Text: fmt.Sprintf("the group was never claimed, and %s is %s", name, p.Status.Group(g.Name).Role),
+				Way:  "it must stand by first, so that nothing of the group is there",
+			}, true
+		}
+	}
+	return Reason{}, false
 }
 
 // mayTake decides for a node that holds nothing. It is asked only with a valid
@@ -91,6 +106,9 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	if m := s.Memory[g.Name]; s.At.Before(m.Retry) && !(proven && m.ErrorVerb == "fence") {
 		return taking{Waits: []Reason{{Text: m.Error, Way: retryWay(m, claim)}}}
 	}
+	if r, ok := stillHeld(g, s, claim); ok {
+		return taking{Waits: []Reason{r}}
+	}
 	if r, ok := betterThanUs(g, s, claim, ev, proven); ok {
 		return taking{Waits: []Reason{r}}
 	}
@@ -100,6 +118,15 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 		t.Pinned = strings.TrimSuffix("by "+req.By+": "+req.Reason, ": ")
 	}
 	if !proven {
+		// Silence all round says more about this node than about the holder. While
+		// the store knows the holder's lease, it is switched off only on the word of
+		// a third machine that does not hear it either.
+		if s.Store.Value.Live[claim.Holder] == claim.BootID && !slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.State == PeerHeard }) {
+			return taking{Waits: []Reason{{
+				Text: claim.Holder + " is silent here and renews its lease, and no other machine is heard either",
+				Way:  "it is fenced when its lease ends; if it does not, look at this node's networks and firewall",
+			}}}
+		}
 		f, r := fence(c, s, claim)
 		if f == nil {
 			return taking{Waits: []Reason{r}}
@@ -214,6 +241,15 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 // betterThanUs reports whether another node should take a claim that is to be
 // had, and why we leave it to that one.
 func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven bool) (Reason, bool) {
+	settling := s.At.Sub(s.Since) < g.Settle
+	known := fmt.Sprintf("it is given %s after the start of this node (settle)", g.Settle)
+	// Before anybody is switched off, a node that has just started gives those
+	// that it has never heard some time: after a power cut of both, the slower one
+	// must not be fenced for booting. One that was heard and fell silent is not
+	// booting.
+	if !proven && settling && s.Peer(claim.Holder).BootID == "" {
+		return Reason{Text: "waiting for " + claim.Holder + ", which holds the claim", Way: known + " before it is fenced"}, true
+	}
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch {
 		if req.To == s.Node {
 			return Reason{}, false
@@ -222,8 +258,6 @@ func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven
 			return Reason{Text: fmt.Sprintf("%s is to take it, moved by %s", req.To, req.By)}, true
 		}
 	}
-	settling := s.At.Sub(s.Since) < g.Settle
-	known := fmt.Sprintf("it is given %s after the start of this node (settle)", g.Settle)
 	for _, name := range g.Nodes[:max(0, g.Priority(s.Node))] {
 		p := s.Peer(name)
 		switch {
@@ -232,13 +266,6 @@ func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven
 		case settling && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed)):
 			return Reason{Text: "waiting for " + name + ", which has higher priority", Way: known}, true
 		}
-	}
-	// Before anybody is switched off, a node that has just started gives those
-	// that it has never heard the same time: after a power cut of both, the slower
-	// one must not be fenced for booting. One that was heard and fell silent is
-	// not booting.
-	if !proven && settling && s.Peer(claim.Holder).BootID == "" {
-		return Reason{Text: "waiting for " + claim.Holder + ", which holds the claim", Way: known + " before it is fenced"}, true
 	}
 	return Reason{}, false
 }

@@ -69,8 +69,19 @@ func (h *hands) fence(ctx context.Context, f reconcile.Fence) error {
 				return nil, fmt.Errorf("%s is %s again: it is not switched off", f.Node, p.State)
 			}
 		}
+		// A lease outlives the majority it was won with: a node that has been cut off
+		// holds it for seconds and hears nobody. Only one that reads the store now may
+		// switch another off.
+		if err := h.keeper.Refresh(ctx); err != nil {
+			return nil, fmt.Errorf("%s is not switched off without a majority of the store: %w", f.Node, err)
+		}
 		if err := h.host.Do(ctx, f); err != nil {
 			return nil, err
+		}
+		for _, p := range h.peers.Peers() {
+			if p.Name == f.Node && p.State == reconcile.PeerHeard && p.BootID == f.BootID {
+				return nil, fmt.Errorf("the agent says that %s is off, and its boot is heard all the same — look at the fence device: it does not tell the truth", f.Node)
+			}
 		}
 		return nil, h.keeper.RecordFence(ctx, reconcile.FenceRecord{Node: f.Node, BootID: f.BootID, By: h.node, Agent: f.Agent.Agent, At: time.Now()})
 	})

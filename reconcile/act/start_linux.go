@@ -54,6 +54,19 @@ func (h *Host) start(ctx context.Context, s reconcile.Start) error {
 			return nil
 		}
 	}
+	if len(s.App.Run) == 0 {
+		// A start command of an earlier plan, or of this program before it was
+		// killed, may still run: two at once, and a purge beneath the first, are worse
+		// than beginning again.
+		cg, err := cgroupFor(s.Group, s.App.Name)
+		if err != nil {
+			return fail(err)
+		}
+		d := &stopping{h, reconcile.Stop{Group: s.Group, App: s.App}, name, cg}
+		if err := d.bySignals(ctx); err != nil {
+			return fail(fmt.Errorf("an earlier start still runs: %w", err))
+		}
+	}
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
 	}

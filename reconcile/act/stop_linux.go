@@ -50,6 +50,9 @@ func (h *Host) stop(ctx context.Context, s reconcile.Stop) error {
 		}
 	}
 	perr := d.politely(ctx, left)
+	if ctx.Err() != nil { // called off: what still runs is left as it is
+		return fail(errors.Join(context.Cause(ctx), perr))
+	}
 	if err := d.bySignals(ctx); err != nil {
 		return fail(errors.Join(err, perr))
 	}
@@ -105,6 +108,9 @@ func (d *stopping) bySignals(ctx context.Context) error {
 		left, err = d.left(ctx)
 		if err == nil && len(left) == 0 {
 			return nil
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		d.send(ctx, left, unix.SIGKILL)
 		if kerr := d.cgroup.kill(ctx); kerr != nil {

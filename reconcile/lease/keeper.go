@@ -141,6 +141,10 @@ func (k *Keeper) View() reconcile.Seen[reconcile.StoreView] {
 		}
 		return reconcile.Unread[reconcile.StoreView](err, time.Now())
 	}
+	if k.id != 0 && k.since(k.viewAt) > k.since(k.granted) {
+		// Whatever was ours before this lease may be another's by now.
+		return reconcile.Unread[reconcile.StoreView](errors.New("nothing has been read since the lease was won"), k.viewAt.mono)
+	}
 	if age := k.since(k.viewAt); age > k.cfg.TTL {
 		err := k.readErr
 		if err == nil {

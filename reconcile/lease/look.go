@@ -70,7 +70,8 @@ func (k *Keeper) fresh(ctx context.Context) (reconcile.StoreView, error) {
 	if k.read && !began.mono.After(k.applied.mono) && v.Revision < k.view.Revision {
 		return v, nil
 	}
-	changed := !k.read || k.readErr != nil || !same(k.view, v)
+	changed := !k.read || k.readErr != nil || !same(k.view, v) ||
+		k.since(k.viewAt) > k.since(k.granted) // View did not show it: it was older than the lease
 	k.view, k.viewAt, k.applied, k.read, k.readErr = v, began, k.now(), true, nil
 	for group, epoch := range k.signing {
 		if c := v.Claims[group]; !k.mine(c) || c.Epoch != epoch || c.Released {
@@ -121,5 +122,5 @@ func (k *Keeper) wrote(c reconcile.Claim) {
 
 // definite reports whether the store has answered that it did nothing.
 func definite(err error) bool {
-	return errors.Is(err, ErrChanged) || errors.Is(err, ErrNoLease) || errors.Is(err, ErrFenced)
+	return errors.Is(err, ErrChanged) || errors.Is(err, ErrNoLease) || errors.Is(err, ErrFenced) || errors.Is(err, ErrOtherBoot)
 }

@@ -103,3 +103,11 @@ func (k *Keeper) Leave(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Refresh reads the store now, with a majority, and keeps the answer for View.
+func (k *Keeper) Refresh(ctx context.Context) error {
+	return k.bounded(ctx, 0, func(ctx context.Context) error {
+		_, err := k.fresh(ctx)
+		return err
+	})
+}

@@ -18,17 +18,23 @@ var ErrNoLease = errors.New("the store does not know this node's lease")
 // by an operator's word: it may not hold a lease again before it has rebooted.
 var ErrFenced = errors.New("this boot is recorded as ended")
 
+// ErrOtherBoot says that another boot of the node has a lease that has not ended.
+// It is waited for: a request of a boot that is long gone may arrive late, and a
+// second machine may run under the same name.
+var ErrOtherBoot = errors.New("another boot of this node has a lease that has not ended")
+
 // Store is where claims and leases live. Every method may block until its
 // context ends; none may succeed without a majority of the store. All of it is
 // linearizable: a read that begins after a write has returned sees it. A call
-// that returns ErrChanged, ErrNoLease or ErrFenced has changed nothing and never
+// that returns ErrChanged, ErrNoLease, ErrFenced or ErrOtherBoot has changed nothing and never
 // will; after any other error its effect is unknown and may still come.
 // Implementations pass leasetest.Conformance.
 type Store interface {
 	// Grant asks for a lease of ttl for this boot of a node, and lists the node
-	// as live under it. A lease that the same node held before is ended. The
-	// store keeps it for ttl or longer, never shorter. ErrFenced: a fence record
-	// or a confirmation names this boot.
+	// as live under it. A lease that the same boot held before is ended; that of
+	// another boot must have ended (ErrOtherBoot). The store keeps it for ttl or
+	// longer, never shorter. ErrFenced: a fence record or a confirmation names
+	// this boot.
 	Grant(ctx context.Context, node, bootID string, ttl time.Duration) (LeaseID, error)
 	// Renew extends the lease by its ttl. ErrNoLease: it has run out.
 	Renew(ctx context.Context, id LeaseID) error

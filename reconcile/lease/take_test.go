@@ -148,6 +148,7 @@ func TestTakeAgain(t *testing.T) {
 		// The next boot of beta finds its own old claim.
 		b.stop()
 		b2 := start(t, s, "beta", "b2")
+		time.Sleep(10 * time.Second) // virtual: until the lease of the old boot has ended
 		synctest.Wait()
 		if _, err := b2.Take(t.Context(), after(two, reconcile.EvidenceRebooted)); err != nil {
 			t.Error(err)

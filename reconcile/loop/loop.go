@@ -190,6 +190,9 @@ func (l *Loop) Run(ctx context.Context) error {
 func (l *Loop) pass(ctx context.Context) time.Duration {
 	snap := l.opt.Observer.Look(ctx)
 	snap.Lease = l.opt.Lease.Lease()
+	if !snap.Lease.Until.IsZero() && snap.Lease.Left(time.Now()) == 0 {
+		snap.Lease.Until = snap.At // it ran out while we looked
+	}
 	snap.Store = l.opt.Lease.View()
 	snap.Stopping = l.stopping
 	l.recallHostname()

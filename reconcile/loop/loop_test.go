@@ -262,7 +262,7 @@ func TestHalfAcquiredIsUndone(t *testing.T) {
 		}
 		b.fail["start"] = errors.New("no such program")
 		b.start(t)
-		b.wants(t, fsm.Standby, "claim files, activate /dev/shared0, mount /srv/shared, address svc, start server, "+
+		b.wants(t, fsm.Standby, "claim files, activate /dev/shared0, mount /srv/shared, address svc, start server, stop server, "+
 			"drop svc, unmount /srv/shared, release /dev/shared0, prove files, sign off files")
 		if why := b.loop.State().Decisions["files"].Status.Reason; !strings.Contains(why, "no such program") {
 			t.Errorf("reason %q", why)

@@ -94,6 +94,12 @@ func (s *store) grant(ctx context.Context, node, bootID string, ttl time.Duratio
 		if err == nil && (fence.BootID == bootID || confirm.BootID == bootID) {
 			err = lease.ErrFenced
 		}
+		if was != nil && err == nil {
+			var there alive
+			if err = decode(was, &there); err == nil && there.BootID != bootID {
+				err = lease.ErrOtherBoot
+			}
+		}
 		if err != nil {
 			_, _ = s.Client.Revoke(ctx, id) // else it runs out
 			return 0, err

@@ -100,12 +100,17 @@ func grants(b *bench) {
 
 func regrants(b *bench) {
 	first := b.grant("alpha", "a1", lasting)
-	second := b.grant("alpha", "a2", lasting)
-	b.sees("second boot", func(v reconcile.StoreView) bool { return v.Live["alpha"] == "a2" })
+	_, err := b.b.Grant(b.ctx, "alpha", "a2", lasting)
+	b.is(err, lease.ErrOtherBoot)
+	b.ok(b.a.Renew(b.ctx, first))
+	second := b.grant("alpha", "a1", lasting)
 	b.is(b.a.Renew(b.ctx, first), lease.ErrNoLease)
-	_, err := b.a.Take(b.ctx, first, reconcile.Claim{Group: "g", Holder: "alpha", BootID: "a1", Epoch: 1}, 0)
+	_, err = b.a.Take(b.ctx, first, reconcile.Claim{Group: "g", Holder: "alpha", BootID: "a1", Epoch: 1}, 0)
 	b.is(err, lease.ErrNoLease)
 	b.ok(b.a.Renew(b.ctx, second))
+	b.ok(b.a.Revoke(b.ctx, "alpha", "a1"))
+	b.grant("alpha", "a2", lasting)
+	b.sees("second boot", func(v reconcile.StoreView) bool { return v.Live["alpha"] == "a2" })
 }
 
 func runsOut(b *bench) {

@@ -117,6 +117,9 @@ func (s *Store) grant(node, boot string, ttl time.Duration) (lease.LeaseID, erro
 	if s.fenced[node].BootID == boot || s.confirms[node].BootID == boot {
 		return 0, lease.ErrFenced
 	}
+	if e, ok := s.live[node]; ok && e.boot != boot {
+		return 0, lease.ErrOtherBoot
+	}
 	s.lastID++
 	s.live[node] = entry{s.lastID, boot, ttl, time.Now().Add(ttl)}
 	s.later(ttl)
