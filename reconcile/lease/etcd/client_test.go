@@ -186,6 +186,7 @@ func TestClientConformance(t *testing.T) {
 func TestClientLosesAServer(t *testing.T) {
 	t.Parallel()
 	f := newForeign(t, 3, true)
+	f.cfg.Lease.TTL = 15 * time.Second // bears an election on a loaded machine
 	c := f.client()
 	h := lease.NewKeeper(c, f.cfg.Lease, "alpha", "a1", quiet())
 	ctx, cancel := context.WithCancel(t.Context())

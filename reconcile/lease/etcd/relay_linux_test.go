@@ -8,6 +8,7 @@ import (
 // A machine loses one of two networks, with or without a word of it. It and the
 // others go on over the other one, and nobody is elected for it.
 func TestOneNetworkIsLost(t *testing.T) {
+	t.Parallel()
 	if !inNamespace(t) {
 		return
 	}
