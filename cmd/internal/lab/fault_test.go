@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,5 +153,33 @@ func TestPower(t *testing.T) {
 	// Its own power: it dies before the answer.
 	if _, err := l.Run(ctx, Alpha, Command{Argv: []string{"fence_lab", "--action=off", "--plug=alpha"}}); err == nil {
 		t.Error("a host that took its own power was told so")
+	}
+}
+
+// A client on the host that loses its power is told of nothing that its disk does
+// not hold: the processes stop before the disk does.
+func TestCrashIsNotSeenByTheHost(t *testing.T) {
+	ctx, l := up(t, Options{DiskMiB: 32})
+	const at = "127.0.0.1:7001"
+	for range 3 {
+		sh(ctx, t, l, Alpha, "mkdir -p /srv/shared && mount /dev/shared0 /srv/shared")
+		must(t, l.Spawn(ctx, Alpha, "app", binaryInside, "lab-app", "--listen", at, "--file", AnswersFile))
+		c, err := l.ClientOn(ctx, Alpha, netip.MustParseAddrPort(at), 1)
+		must(t, err)
+		must(t, c.Answered(ctx, 0, 30))
+		must(t, l.Crash(ctx, Alpha))
+		told, err := c.recorded()
+		must(t, err)
+		var acked []int64
+		for _, a := range told {
+			acked = append(acked, a.number)
+		}
+		sh(ctx, t, l, Beta, "mkdir -p /srv/shared && mount /dev/shared0 /srv/shared")
+		v, err := l.Verify(ctx, Beta, acked)
+		if err != nil || len(v.Lost) > 0 || v.Acked < 30 {
+			t.Errorf("%+v, %v", v, err)
+		}
+		sh(ctx, t, l, Beta, "rm "+AnswersFile+" && umount /srv/shared")
+		must(t, l.Start(ctx, Alpha))
 	}
 }

@@ -222,9 +222,10 @@ func (h *host) endedByItself(exited chan struct{}) {
 	}
 }
 
-// crash is a power cut: ports out of the switch, shared file systems dead without
-// a flush of their logs, every process killed and reaped, and the disks proven
-// released. It returns only then. A host that is off stays off.
+// crash is a power cut: ports out of the switch, processes halted, shared file
+// systems dead without a flush of their logs, every process killed and reaped,
+// and the disks proven released. It returns only then. A host that is off stays
+// off.
 func (h *host) crash(ctx context.Context, why string) error {
 	h.op.Lock()
 	defer h.op.Unlock()
@@ -256,6 +257,7 @@ func (h *host) endLocked(ctx context.Context) error {
 		if h.s.watch != nil {
 			h.s.watch.dying(h.Name)
 		}
+		h.halt(ctx)
 		errs = append(errs, h.shutdownDisks())
 		if err := syscall.Kill(h.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			errs = append(errs, err)

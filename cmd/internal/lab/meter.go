@@ -62,6 +62,12 @@ func (m *meter) measure(ctx context.Context, name string) (Row, error) {
 	row.Acked, row.Lost, row.Violations, row.CutOff = v.Acked, len(v.Lost), len(violations), s.cutOff
 	row.Load = load()
 	m.judge(&row)
+	if row.Lost > 0 {
+		m.progress(name, "lost, of each client from a multiple of %d upwards: %v", apart, v.Lost[:min(20, row.Lost)])
+	}
+	for _, one := range violations {
+		m.progress(name, "%s", one)
+	}
 	return row, nil
 }
 
