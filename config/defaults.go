@@ -19,6 +19,10 @@ const (
 	// it; also far more than two clocks drift apart in a ttl.
 	DefaultMargin = time.Second
 
+	// StepNeeds is what must be left of a lease when a step on shared storage
+	// begins. It is no key: a step that is shorter than this never outlives it.
+	StepNeeds = 500 * time.Millisecond
+
 	// DefaultTick and DefaultElection are etcd's own (etcd.io, "Tuning").
 	DefaultTick     = 100 * time.Millisecond
 	DefaultElection = time.Second

@@ -131,6 +131,13 @@ func (b *builder) leaseTimes(f *fileLease, l *Lease) {
 			"renew %s + 2 × request %s = %s is not less than ttl %s − margin %s = %s",
 			short(l.Renew), short(l.Request), short(need), short(l.TTL), short(l.Margin), short(have))
 	}
+	// What is left just before a renewal is answered must carry a step on shared
+	// storage, which begins only with that much.
+	if left := l.TTL - l.Margin - l.Renew - l.Request; left < max(StepNeeds, l.Margin) && !f.Renew.bad && !f.Request.bad && !f.Margin.bad {
+		b.add(ruleStepNeeds, line, "raise ttl, or lower renew, request or margin",
+			"ttl %s − margin %s − renew %s − request %s = %s is less than the %s that a step on shared storage needs",
+			short(l.TTL), short(l.Margin), short(l.Renew), short(l.Request), short(left), short(max(StepNeeds, l.Margin)))
+	}
 	if l.TTL%time.Second != 0 {
 		b.add(ruleTTLSeconds, f.TTL.line, fmt.Sprintf("write ttl = %q", short(ceilSecond(l.TTL))), "ttl is %s", short(l.TTL))
 	}

@@ -26,6 +26,7 @@ const (
 	rulePath           = "C009"
 	ruleCommand        = "C010"
 	ruleRenew          = "C011"
+	ruleStepNeeds      = "C070"
 	ruleKeepalive      = "C012"
 	ruleElection       = "C013"
 	ruleTTLElection    = "C014"
@@ -158,6 +159,7 @@ var rules = []Rule{
 	{rulePurge, Error, "purge stays strictly below a mount of its group"},
 	{ruleVotes, Warning, "the embedded store has an odd number of votes, or the last one adds a way to fail and none to survive"},
 	{ruleApart, Error, "every two nodes share a network"},
+	{ruleStepNeeds, Error, "ttl − margin − renew − request leaves the time that a step on shared storage needs"},
 }
 
 var severities = func() map[string]Severity {

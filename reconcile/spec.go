@@ -19,7 +19,7 @@ const (
 	unmountLimit  = 20 * time.Second // with the ladder of signals to those who hold it
 	proveLimit    = 10 * time.Second
 	hostnameLimit = 2 * time.Second
-	storageNeeds  = 1 * time.Second // of lease left when a step on shared storage begins
+	storageNeeds  = config.StepNeeds // of lease left when a step on shared storage begins
 
 	// RFC 5227, 2.1.1 asks for three probes over one to three seconds. A holder
 	// answers within 15 ms, so the waiting is shortened, and shortened more

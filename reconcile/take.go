@@ -254,20 +254,27 @@ func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven
 		if req.To == s.Node {
 			return Reason{}, false
 		}
-		if p := s.Peer(req.To); p.State == PeerHeard && p.Status.Group(g.Name).Ready {
+		if takes(s.Peer(req.To), g) {
 			return Reason{Text: fmt.Sprintf("%s is to take it, moved by %s", req.To, req.By)}, true
 		}
 	}
 	for _, name := range g.Nodes[:max(0, g.Priority(s.Node))] {
 		p := s.Peer(name)
 		switch {
-		case p.State == PeerHeard && p.Status.Group(g.Name).Ready:
+		case takes(p, g):
 			return Reason{Text: name + " has higher priority and is ready to take it"}, true
 		case settling && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed)):
 			return Reason{Text: "waiting for " + name + ", which has higher priority", Way: known}, true
 		}
 	}
 	return Reason{}, false
+}
+
+// takes reports whether a node is heard that would take the group now or is
+// taking it: its claim may be written and not be seen here yet.
+func takes(p Peer, g *config.Group) bool {
+	st := p.Status.Group(g.Name)
+	return p.State == PeerHeard && (st.Ready || st.Phase == Acquiring)
 }
 
 // mayCome reports whether a node may be about to be ready: it has not been heard

@@ -97,6 +97,9 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if err := os.MkdirAll(c.stateDir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the state folder: %w", err)
 	}
+	if err := trust(c.stateDir); err != nil {
+		return err
+	}
 	jr, err := journal.Open(c.stateDir, journal.Options{Node: node, BootID: boot})
 	if err != nil {
 		return err
@@ -112,8 +115,12 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	defer cancel()
 	tasks, ctx := errgroup.WithContext(ctx)
 
+	// The keep-alives end last: silence would get this node fenced while it leaves.
 	peers := observers.NewPeers(cfg, node, boot, key, log)
-	tasks.Go(func() error { return peers.Run(ctx) })
+	alive, hush := context.WithCancel(context.WithoutCancel(ctx))
+	speaking := make(chan error, 1)
+	go func() { speaking <- peers.Run(alive) }()
+	defer func() { hush(); <-speaking }()
 	seen, err := observers.New(cfg, node, c.stateDir, peers, log)
 	if err != nil {
 		return err
@@ -135,7 +142,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, keeper: keeper, seen: seen, peers: peers, node: node, log: log},
-		Announce: peers.SetStatus,
+		Announce: peers.SetStatus, SelfFence: func(string) { selfFence(log) },
 	})
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
 	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader}
@@ -179,6 +186,14 @@ func runStore(ctx context.Context, st store, l *loop.Loop, log *slog.Logger) err
 	}
 	<-ctx.Done() // the loop has ended
 	return err
+}
+
+// selfFence resets this host without a word to its disks: what they hold is not
+// to be written any more. Another node takes over on the evidence of another boot.
+func selfFence(log *slog.Logger) {
+	if err := syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART); err != nil {
+		log.Error("host was not reset", "err", err)
+	}
 }
 
 // signals turns the first SIGTERM or SIGINT into a hand-over and a second one,

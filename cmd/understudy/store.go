@@ -71,6 +71,9 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			if err != nil {
 				return err
 			}
+			if err := trust(c.config); err != nil {
+				return err
+			}
 			if cfg.Witness == nil || cfg.Lease.Store != config.StoreEmbedded {
 				return &exitError{exitUsage, fmt.Sprintf("cannot be the witness: %s declares none for an embedded store", c.config)}
 			}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"understudy/config"
@@ -62,14 +63,29 @@ func onTheWay(p string) ([]string, error) {
 	return append(parts, "/"), nil
 }
 
+// shells run the file that their first argument names.
+var shells = []string{"sh", "bash", "dash", "ksh", "perl", "python3"}
+
+// onGroup reports whether a path lies on shared storage, which is not here until
+// the group is: act looks at such a program when it starts it.
+func onGroup(g config.Group, path string) bool {
+	return slices.ContainsFunc(g.Filesystems, func(f config.Filesystem) bool {
+		return strings.HasPrefix(path, f.Mount+"/")
+	})
+}
+
 // commands are the programs that a file names by path.
 func commands(c *config.Config) []string {
 	var out []string
 	for _, g := range c.Groups {
 		for _, a := range g.Applications {
 			for _, argv := range [][]string{a.Run, a.Start, a.Stop, a.Probe} {
-				if len(argv) > 0 && filepath.IsAbs(argv[0]) {
+				if len(argv) > 0 && filepath.IsAbs(argv[0]) && !onGroup(g, argv[0]) {
 					out = append(out, argv[0])
+				}
+				// A script handed to a shell is run as much as the shell is.
+				if len(argv) > 1 && slices.Contains(shells, filepath.Base(argv[0])) && filepath.IsAbs(argv[1]) && !onGroup(g, argv[1]) {
+					out = append(out, argv[1])
 				}
 			}
 		}

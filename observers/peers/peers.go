@@ -39,8 +39,10 @@ type Peers struct {
 	sealer   *sealer
 	sequence uint64
 	in, out  packet
-	status   []byte // as encoded, to tell a change
-	version  uint32 // of status; zero: none
+	status   []byte        // as encoded, to tell a change
+	version  uint32        // of status; zero: none
+	voice    time.Duration // moment at which SetStatus was last called
+	decides  bool          // this machine is a node: its status comes with every pass of its loop
 	pieces   [][]byte
 	turn     int  // piece that the next round carries
 	burst    bool // the status is new: send all of it now
@@ -61,9 +63,9 @@ func create(cfg *config.Config, self, bootID string, key []byte, log *slog.Logge
 	_, _ = rand.Read(random[:]) // never fails
 	p := &Peers{
 		cluster: cfg.Cluster, self: self, interval: cfg.Keepalive.Interval, clock: clock, log: log,
-		session: session{bootID, binary.BigEndian.Uint64(random[:])},
-		known:   map[string]string{cfg.Cluster: cfg.Cluster},
-		sealer:  newSealer(key), said: make(map[string]time.Duration),
+		session: session{bootID, binary.BigEndian.Uint64(random[:])}, decides: cfg.Node(self) != nil,
+		known:  map[string]string{cfg.Cluster: cfg.Cluster},
+		sealer: newSealer(key), said: make(map[string]time.Duration),
 		changes: trigger.New(), wake: trigger.New(),
 	}
 	p.table = table{timeout: cfg.Keepalive.Timeout, since: clock()}
@@ -163,6 +165,7 @@ func (p *Peers) SetStatus(s reconcile.NodeStatus) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.voice = p.clock()
 	if p.version > 0 && string(text) == string(p.status) {
 		return
 	}
@@ -174,6 +177,17 @@ func (p *Peers) SetStatus(s reconcile.NodeStatus) {
 	p.version++
 	p.status, p.pieces, p.turn, p.burst = text, pieces, 0, true
 	p.wake.Fire()
+}
+
+// voiceless is how long keep-alives go on without a word from the loop, which
+// says its status with every pass, at least every ten seconds.
+const voiceless = 30 * time.Second
+
+// mute reports that the loop of this node makes no passes any more: it hangs on a
+// disk or a pipe, say. To go on saying that all is well would keep the others
+// from taking over for ever. The caller holds mu.
+func (p *Peers) mute(now time.Duration) bool {
+	return p.decides && p.version > 0 && now-p.voice > voiceless
 }
 
 // Peers is what is known of every other node in file order, and then of the

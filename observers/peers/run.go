@@ -94,6 +94,11 @@ func (p *Peers) quiet() bool {
 func (p *Peers) mail(ctx context.Context, round bool) {
 	p.mu.Lock()
 	now := p.clock()
+	if p.mute(now) {
+		p.complain(ctx, slog.LevelError, "keep-alives withheld: this node has decided nothing for too long", "since", now-p.voice)
+		p.mu.Unlock()
+		return
+	}
 	first, count := p.turn, 1
 	if p.burst {
 		round, first, count, p.burst = true, 0, max(1, len(p.pieces)), false

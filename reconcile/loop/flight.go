@@ -18,6 +18,7 @@ type flight struct {
 	plan   reconcile.Plan
 	cancel context.CancelCauseFunc
 	since  time.Time
+	owned  bool         // the claim was ours when it began
 	step   atomic.Int64 // the step that runs now, from 1
 	ended  chan struct{}
 }
@@ -78,15 +79,11 @@ func ownsAlready(s *reconcile.Snapshot, group string) bool {
 func (l *Loop) mayRestart(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision) bool {
 	m := l.memory[g.Name]
 	claim := s.Store.Value.Claims[g.Name]
+	l.counted[g.Name] = false
 	if m.Whole != claim.Epoch || !ownsAlready(s, g.Name) || !starts(d.Plan) {
 		return true
 	}
-	kept := m.Restarts[:0:0]
-	for _, at := range m.Restarts {
-		if s.At.Sub(at) < g.RestartWindow {
-			kept = append(kept, at)
-		}
-	}
+	kept := recent(m.Restarts, s.At, g.RestartWindow)
 	if len(kept) >= g.Restarts {
 		m.Failed = fmt.Sprintf("restarted %d times within %s and broken again: %s", len(kept), g.RestartWindow, d.Because)
 		l.memory[g.Name] = m
@@ -95,6 +92,7 @@ func (l *Loop) mayRestart(g *config.Group, s *reconcile.Snapshot, d reconcile.De
 		return false
 	}
 	m.Restarts = append(kept, s.At)
+	l.counted[g.Name] = true
 	l.memory[g.Name] = m
 	l.persist()
 	return true
@@ -111,7 +109,7 @@ func starts(p reconcile.Plan) bool {
 
 func (l *Loop) begin(ctx context.Context, p reconcile.Plan, claimed bool) {
 	fctx, cancel := context.WithCancelCause(ctx)
-	f := &flight{plan: p, cancel: cancel, since: time.Now(), ended: make(chan struct{})}
+	f := &flight{plan: p, cancel: cancel, since: time.Now(), owned: claimed, ended: make(chan struct{})}
 	l.flights[p.Group] = f
 	l.opt.Log.Info("plan began", "group", p.Group, "plan", p.Fingerprint(), "steps", len(p.Steps), "goal", p.Goal.String(), "reason", p.Why)
 	l.append(journal.Record{Kind: journal.Decided, Group: p.Group, Plan: p.Fingerprint(), Why: p.Why, Of: len(p.Steps), Step: p.Goal.String()})
@@ -162,7 +160,7 @@ func (l *Loop) step(ctx context.Context, s reconcile.Step, sp reconcile.Spec) er
 	}
 	if sp.Storage {
 		if left := l.opt.Lease.Lease().Left(time.Now()); left < sp.Needs {
-			return fmt.Errorf("%w: %s left, the step needs %s", ErrLeaseLost, left.Round(time.Millisecond), sp.Needs)
+			return fmt.Errorf("%w: %s left, the step needs %s", ErrShortLease, left.Round(time.Millisecond), sp.Needs)
 		}
 	}
 	sctx, cancel := context.WithTimeoutCause(ctx, sp.Limit, fmt.Errorf("it took longer than %s", sp.Limit))
@@ -196,14 +194,66 @@ func (l *Loop) finished(o outcome) {
 	default:
 		l.postpone(o.group, o.err.Error(), o.verb)
 		m = l.memory[o.group]
-		if o.claimed && o.flight.plan.Goal == reconcile.Hold {
+		switch {
+		case errors.Is(o.err, ErrShortLease):
+		case o.claimed && o.flight.plan.Goal == reconcile.Hold && !l.tryHere(o, &m):
 			// Half acquired is not a state to stay in: the next pass yields,
 			// undoes in reverse, and signs off, so that another node may try.
 			m.Failed, m.Retry = "cannot take it up here: "+o.err.Error(), time.Time{}
+		case o.claimed && o.flight.plan.Goal == reconcile.Clean:
+			l.stuck(o)
 		}
 	}
 	l.memory[o.group] = m
 	l.persist()
+}
+
+// tryHere decides whether a plan that failed with the claim ours is tried again
+// on this node, and counts the attempt: a repair of what was up in this epoch, and
+// a taking up that no other node is ready for, have the group's budget of restarts.
+func (l *Loop) tryHere(o outcome, m *reconcile.Memory) bool {
+	group, st := o.group, l.state.Load()
+	g := l.opt.Config.Group(group)
+	if st == nil || g == nil {
+		return false
+	}
+	other := false
+	for _, p := range st.Snapshot.Peers {
+		other = other || p.State == reconcile.PeerHeard && p.Status.Group(group).Ready
+	}
+	repair := o.flight.owned && m.Whole > 0 && m.Whole == l.held[group]
+	now := time.Now()
+	m.Restarts = recent(m.Restarts, now, g.RestartWindow)
+	if other && !repair || len(m.Restarts) >= g.Restarts {
+		return false
+	}
+	if !repair || !l.counted[group] {
+		m.Restarts = append(m.Restarts, now)
+	}
+	return true
+}
+
+// stuck resets this host if a group that cannot be let go says so.
+func (l *Loop) stuck(o outcome) {
+	g := l.opt.Config.Group(o.group)
+	if g == nil || g.OnReleaseFailure != config.RebootOnReleaseFailure || l.opt.SelfFence == nil || o.verb == "sign off" {
+		return // a store that does not answer is no reason: nothing is left here
+	}
+	reason := fmt.Sprintf("%s cannot be let go: %v", o.group, o.err)
+	l.opt.Log.Error("self-fence", "group", o.group, "reason", reason)
+	l.append(journal.Record{Kind: journal.Note, Group: o.group, Why: "self-fence: " + reason})
+	l.opt.SelfFence(reason)
+}
+
+// recent keeps what lies within a window before now.
+func recent(at []time.Time, now time.Time, window time.Duration) []time.Time {
+	var out []time.Time
+	for _, t := range at {
+		if now.Sub(t) < window {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // postpone keeps the next attempt of a group waiting, longer every time.

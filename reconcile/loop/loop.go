@@ -45,6 +45,8 @@ var (
 	ErrLeaseLost   = errors.New("the lease of this node is lost")
 	ErrGoalChanged = errors.New("the group is wanted otherwise by now")
 	ErrStopping    = errors.New("understudy is stopping")
+	// ErrShortLease is not final: the next renewal makes room for the step.
+	ErrShortLease = errors.New("too little is left of the lease")
 )
 
 // resync is the slow full look that always runs, whatever triggers say.
@@ -61,6 +63,9 @@ type Options struct {
 	Log      *slog.Logger
 	StateDir string                     // where what must survive a restart is kept; "": nothing is
 	Announce func(reconcile.NodeStatus) // told after every pass; nil: nobody is
+	// SelfFence resets this host at once. It is called when a group that declares
+	// it cannot be let go; nil: the group stays blocked.
+	SelfFence func(reason string)
 }
 
 // Loop owns the state of one node. Only Run's goroutine touches the fields
@@ -78,6 +83,7 @@ type Loop struct {
 	last     map[string]reconcile.Decision
 	backoff  map[string]time.Duration
 	cleaned  map[string]string // fingerprint of the last letting go that ran to its end
+	counted  map[string]bool   // the plan in flight was counted as a restart when it began
 	stopping string
 	state    atomic.Pointer[State]
 }
@@ -101,7 +107,7 @@ func New(opt Options) *Loop {
 	l := &Loop{
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
 		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, held: map[string]uint64{},
-		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{},
+		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
 	}
 	l.restore()
 	return l
@@ -246,6 +252,9 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 	case fsm.LeaseLost:
 		if m.Role.Holds() {
 			m.Lost = l.held[g.Name]
+		}
+		if l.last[g.Name].Transition.Event != fsm.LeaseLost {
+			m.Retry, l.backoff[g.Name] = time.Time{}, 0 // letting go now waits for nothing
 		}
 	}
 	if d.Transition.Changed() {

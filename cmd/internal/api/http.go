@@ -27,6 +27,10 @@ func Serve(ctx context.Context, path string, s Service) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot make the folder of the socket: %w", err)
 	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return fmt.Errorf("cannot serve %s: another understudy answers there — stop it first, or name another --socket", path)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot replace the socket: %w", err)
 	}
@@ -139,6 +143,9 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
+		if errors.Is(err, syscall.EACCES) {
+			return fmt.Errorf("cannot ask the resident service on %s: the socket is root's — run this as root", c.Socket)
+		}
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%w on %s — start it with `understudy run`, or name its socket with --socket", ErrNoService, c.Socket)
 		}

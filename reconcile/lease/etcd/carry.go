@@ -19,10 +19,11 @@ const (
 	// dialLimit bounds one attempt to connect: TCP repeats a lost SYN only after a
 	// second (RFC 6298, 2.1).
 	dialLimit = 150 * time.Millisecond
-	// seekLimit bounds the search for a network that works, seekPause is between
+	// seekLimit bounds the search for a peer, shortPause and longPause are between
 	// two attempts in it: while a peer is away etcd would otherwise begin a
-	// handshake ten times a second.
-	seekLimit, seekPause = 500 * time.Millisecond, 100 * time.Millisecond
+	// handshake ten times a second on each of its connections.
+	seekLimit             = 2 * time.Second
+	shortPause, longPause = 100 * time.Millisecond, 400 * time.Millisecond
 	// helloLimit is how long a caller may take to say something.
 	helloLimit = 2 * time.Second
 	// linger is how long one direction may last when the other has ended.
@@ -44,7 +45,7 @@ func (r *relay) outbound(machine string, near *net.TCPConn) {
 	defer release()
 	ctx, cancel := context.WithTimeout(r.ctx, seekLimit)
 	defer cancel()
-	for {
+	for pause := shortPause; ; pause = min(2*pause, longPause) {
 		far, way, err := r.dial(ctx, machine)
 		if err == nil {
 			defer far.Close()
@@ -52,7 +53,7 @@ func (r *relay) outbound(machine string, near *net.TCPConn) {
 			return
 		}
 		select {
-		case <-time.After(seekPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
