@@ -2,7 +2,9 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"understudy/cmd/internal/api"
 	"understudy/cmd/internal/lab"
@@ -77,4 +79,69 @@ func TestApplyTriesAtOnceAndOnlyThePrintedPlan(t *testing.T) {
 	b.understudy(lab.Beta, "apply", "files")
 	b.serving(lab.Beta)
 	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
+}
+
+// A group that declares self-fence and cannot be let go resets its host: what
+// holds the disk there ends with it, and the other boot is evidence.
+func TestSelfFenceWhenTheDiskCannotBeLetGo(t *testing.T) {
+	b := newBench(t, lab.Options{Group: `on_release_failure = "self-fence"`})
+	b.ready(lab.Beta)
+	before, err := b.status(lab.Alpha)
+	b.must(err)
+	// A mount of somebody's below ours is not ours to take off.
+	b.run(lab.Alpha, "sh", "-c", "mkdir -p "+lab.SharedMount+"/other && mount -t tmpfs other "+lab.SharedMount+"/other")
+	b.understudy(lab.Alpha, "move", "files", "beta", "--no-wait")
+	g := b.serving(lab.Beta)
+	if e := g.Claim.Evidence; e != "other boot id" && e != "fence" { // whichever was known first
+		t.Errorf("evidence: %+v", g.Claim)
+	}
+	after, err := b.status(lab.Alpha)
+	if err == nil && after.BootID == before.BootID {
+		t.Error("alpha was not reset")
+	}
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
+}
+
+// The standby alone is cut off. It must not fence the owner, which serves with a
+// majority: silence all round says more about oneself.
+func TestCutOffStandbyFencesNobody(t *testing.T) {
+	b := newBench(t, lab.Options{})
+	b.ready(lab.Beta)
+	boot, err := b.status(lab.Alpha)
+	b.must(err)
+	mark := b.client.Mark()
+	b.must(b.Cut(b.ctx, lab.Beta))
+	b.until(lab.Beta, "losing its lease", func(g api.GroupStatus) bool { return g.Event == "lease-lost" })
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 200))
+	b.must(b.Heal(b.ctx, lab.Beta))
+	b.ready(lab.Beta)
+	now, err := b.status(lab.Alpha)
+	b.must(err)
+	if now.BootID != boot.BootID || now.Groups[0].Claim.Epoch != boot.Groups[0].Claim.Epoch {
+		t.Errorf("alpha was fenced or lost the group: %+v", now.Groups[0].Claim)
+	}
+	if gap := b.outage(mark); gap > 500*time.Millisecond {
+		t.Errorf("the client saw %v without an answer", gap)
+	}
+}
+
+// SIGQUIT leaves at once: nothing is touched, nobody is fenced, and a new start
+// carries on.
+func TestLeavingTouchesNothing(t *testing.T) {
+	b := newBench(t, lab.Options{})
+	b.ready(lab.Beta)
+	before := b.serving(lab.Alpha)
+	mark := b.client.Mark()
+	b.must(b.SignalService(b.ctx, lab.Alpha, syscall.SIGQUIT))
+	if ended, err := b.WaitEnd(b.ctx, lab.Alpha, "understudy"); err != nil || ended.Code != 0 {
+		t.Errorf("end: %+v %v", ended, err)
+	}
+	b.must(b.StartService(b.ctx, lab.Alpha))
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 400)) // beyond every timeout
+	if g := b.serving(lab.Alpha); g.Claim.Epoch != before.Claim.Epoch {
+		t.Errorf("epoch %d, was %d: %s", g.Claim.Epoch, before.Claim.Epoch, g.Claim.Reason)
+	}
+	if gap := b.outage(mark); gap > 500*time.Millisecond {
+		t.Errorf("the client saw %v without an answer", gap)
+	}
 }
