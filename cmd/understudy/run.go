@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -142,7 +143,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, keeper: keeper, seen: seen, peers: peers, node: node, log: log},
-		Announce: peers.SetStatus, SelfFence: func(string) { selfFence(log) },
+		Announce: announce(peers, st), SelfFence: func(string) { selfFence(log) },
 	})
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
 	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader}
@@ -186,6 +187,20 @@ func runStore(ctx context.Context, st store, l *loop.Loop, log *slog.Logger) err
 	}
 	<-ctx.Done() // the loop has ended
 	return err
+}
+
+// announce tells the peers what this node says of itself, and the store over
+// which networks it can still talk.
+func announce(peers *observers.Peers, st store) func(reconcile.NodeStatus) {
+	return func(s reconcile.NodeStatus) {
+		peers.SetStatus(s)
+		if st.setUsable != nil {
+			now := peers.Peers()
+			st.setUsable(func(machine, network string) bool {
+				return slices.Contains(s.Networks, network) && heard(now, machine, network)
+			})
+		}
+	}
 }
 
 // selfFence resets this host without a word to its disks: what they hold is not

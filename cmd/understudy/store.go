@@ -24,6 +24,22 @@ type store struct {
 	leader         func() string
 	keepLeaderAway func(ctx context.Context, holds func() bool) error
 	handOver       func(ctx context.Context) error // raft leadership, if it is here
+	// setUsable tells over which networks which machines can be reached now; nil
+	// with another store.
+	setUsable func(usable func(machine, network string) bool)
+}
+
+// heard reports whether anything speaks against reaching a machine over a
+// network: keep-alives that were heard there and are not any more.
+func heard(peers []reconcile.Peer, machine, network string) bool {
+	for _, p := range peers {
+		for _, l := range p.Links {
+			if p.Name == machine && l.Network == network {
+				return l.Heard || l.Age < 0
+			}
+		}
+	}
+	return true
 }
 
 // openStore opens what the file names.
@@ -43,7 +59,7 @@ func openStore(ctx context.Context, cfg *config.Config, name, stateDir string, k
 	if err != nil {
 		return store{}, errors.Join(err, m.Close())
 	}
-	return store{store: s, run: m.Run, leader: m.Leader, keepLeaderAway: m.KeepLeaderAway, handOver: func(ctx context.Context) error {
+	return store{store: s, run: m.Run, leader: m.Leader, setUsable: m.SetUsable, keepLeaderAway: m.KeepLeaderAway, handOver: func(ctx context.Context) error {
 		if m.Leader() != name {
 			return nil
 		}
@@ -99,6 +115,17 @@ no group. With it, either node may be lost and the other still has a majority.`,
 				return errors.Join(err, tasks.Wait())
 			}
 			tasks.Go(func() error { return st.run(ctx) })
+			tasks.Go(func() error {
+				for {
+					select {
+					case <-ctx.Done():
+						return nil
+					case <-peers.Changes():
+						now := peers.Peers()
+						st.setUsable(func(machine, network string) bool { return heard(now, machine, network) })
+					}
+				}
+			})
 			return tasks.Wait()
 		},
 	}
