@@ -109,7 +109,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	if r, ok := stillHeld(g, s, claim); ok {
 		return taking{Waits: []Reason{r}}
 	}
-	if r, ok := betterThanUs(g, s, claim, ev, proven); ok {
+	if r, ok := betterThanUs(c, g, s, claim, ev, proven); ok {
 		return taking{Waits: []Reason{r}}
 	}
 
@@ -240,7 +240,7 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 
 // betterThanUs reports whether another node should take a claim that is to be
 // had, and why we leave it to that one.
-func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven bool) (Reason, bool) {
+func betterThanUs(c *config.Config, g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven bool) (Reason, bool) {
 	settling := s.At.Sub(s.Since) < g.Settle
 	known := fmt.Sprintf("it is given %s after the start of this node (settle)", g.Settle)
 	// Before anybody is switched off, a node that has just started gives those
@@ -263,7 +263,7 @@ func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven
 		switch {
 		case takes(p, g):
 			return Reason{Text: name + " has higher priority and is ready to take it"}, true
-		case settling && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed)):
+		case (settling || coming(c, g, s, p)) && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed)):
 			return Reason{Text: "waiting for " + name + ", which has higher priority", Way: known}, true
 		}
 	}
@@ -275,6 +275,12 @@ func betterThanUs(g *config.Group, s *Snapshot, claim Claim, ev Evidence, proven
 func takes(p Peer, g *config.Group) bool {
 	st := p.Status.Group(g.Name)
 	return p.State == PeerHeard && (st.Ready || st.Phase == Acquiring)
+}
+
+// coming reports that a node is heard on its way to standing by, and may still
+// wait for the lease of its former boot to end.
+func coming(c *config.Config, g *config.Group, s *Snapshot, p Peer) bool {
+	return p.State == PeerHeard && p.Status.Group(g.Name).Role == fsm.Rejoining && s.At.Sub(s.Since) < g.Settle+c.Lease.TTL
 }
 
 // mayCome reports whether a node may be about to be ready: it has not been heard
