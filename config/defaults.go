@@ -26,10 +26,9 @@ const (
 	// DefaultTick and DefaultElection are etcd's own (etcd.io, "Tuning").
 	DefaultTick     = 100 * time.Millisecond
 	DefaultElection = time.Second
-	// DefaultClientPort and DefaultPeerPort are not etcd's 2379 and 2380, so that
-	// an etcd on the same machine is not in the way. TCP.
-	DefaultClientPort = 7401
-	DefaultPeerPort   = 7402
+	// DefaultPeerPort is not etcd's 2380, so that an etcd on the same machine is
+	// not in the way. TCP.
+	DefaultPeerPort = 7402
 
 	// DefaultInterval and DefaultTimeout: five lost packets in a row, on every
 	// network, are silence.

@@ -63,7 +63,6 @@ func (p *printer) lease(c *Config) {
 	}
 	p.span("tick", l.Tick, "heartbeat of the embedded store")
 	p.span("election", l.Election, "without a heartbeat for so long it elects a leader")
-	p.key("client_port", strconv.Itoa(int(l.ClientPort)), "TCP")
 	p.key("peer_port", strconv.Itoa(int(l.PeerPort)), "TCP")
 }
 

@@ -87,17 +87,16 @@ type fileConfig struct {
 
 type fileLease struct {
 	table
-	Store      val[string]        `toml:"store"`
-	TTL        val[time.Duration] `toml:"ttl"`
-	Renew      val[time.Duration] `toml:"renew"`
-	Request    val[time.Duration] `toml:"request"`
-	Margin     val[time.Duration] `toml:"margin"`
-	Tick       val[time.Duration] `toml:"tick"`
-	Election   val[time.Duration] `toml:"election"`
-	ClientPort val[int64]         `toml:"client_port"`
-	PeerPort   val[int64]         `toml:"peer_port"`
-	Endpoints  val[[]element]     `toml:"endpoints"`
-	TLS        fileTLS            `toml:"tls"`
+	Store     val[string]        `toml:"store"`
+	TTL       val[time.Duration] `toml:"ttl"`
+	Renew     val[time.Duration] `toml:"renew"`
+	Request   val[time.Duration] `toml:"request"`
+	Margin    val[time.Duration] `toml:"margin"`
+	Tick      val[time.Duration] `toml:"tick"`
+	Election  val[time.Duration] `toml:"election"`
+	PeerPort  val[int64]         `toml:"peer_port"`
+	Endpoints val[[]element]     `toml:"endpoints"`
+	TLS       fileTLS            `toml:"tls"`
 }
 
 type fileTLS struct {

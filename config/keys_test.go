@@ -81,7 +81,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 	}{
 		{"key_file", DefaultKeyFile},
 		{"ttl", DefaultTTL}, {"renew", DefaultRenew}, {"request", DefaultRequest}, {"margin", DefaultMargin},
-		{"tick", DefaultTick}, {"election", DefaultElection}, {"client_port", DefaultClientPort}, {"peer_port", DefaultPeerPort},
+		{"tick", DefaultTick}, {"election", DefaultElection}, {"peer_port", DefaultPeerPort},
 		{"interval", DefaultInterval}, {"timeout", DefaultTimeout}, {"port", DefaultKeepalivePort}, {"timeout", DefaultFenceTimeout},
 		{"settle", DefaultSettle}, {"restarts", DefaultRestarts}, {"restart_window", DefaultRestartWindow},
 		{"start_limit", DefaultStartLimit}, {"stop_limit", DefaultStopLimit},

@@ -48,12 +48,7 @@ func (b *builder) embedded(f *fileLease, l *Lease) {
 	b.notFor(f.TLS.set, f.TLS.line, "tls", l.Store)
 	l.Tick = b.within(&f.Tick, DefaultTick, rangeTimer, "tick")
 	l.Election = b.within(&f.Election, DefaultElection, rangeTimer, "election")
-	l.ClientPort = b.port(&f.ClientPort, DefaultClientPort, "client_port")
 	l.PeerPort = b.port(&f.PeerPort, DefaultPeerPort, "peer_port")
-	if l.ClientPort == l.PeerPort && !f.ClientPort.bad && !f.PeerPort.bad {
-		b.add(rulePort, max(f.ClientPort.line, f.PeerPort.line), "give one of them another number",
-			"client_port and peer_port are both %d", l.ClientPort)
-	}
 	if l.Election < 5*l.Tick && !f.Tick.bad && !f.Election.bad {
 		b.add(ruleElection, max(f.Election.line, f.Tick.line), fmt.Sprintf("write election = %q or more", short(5*l.Tick)),
 			"election %s is less than 5 × tick %s = %s", short(l.Election), short(l.Tick), short(5*l.Tick))
@@ -64,7 +59,6 @@ func (b *builder) embedded(f *fileLease, l *Lease) {
 func (b *builder) existing(f *fileLease, l *Lease) {
 	b.notFor(f.Tick.set, f.Tick.line, "tick", l.Store)
 	b.notFor(f.Election.set, f.Election.line, "election", l.Store)
-	b.notFor(f.ClientPort.set, f.ClientPort.line, "client_port", l.Store)
 	b.notFor(f.PeerPort.set, f.PeerPort.line, "peer_port", l.Store)
 	b.notFor(b.file.Witness.set, b.file.Witness.line, "witness", l.Store)
 	if f.TLS.set {

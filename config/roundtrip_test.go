@@ -51,11 +51,11 @@ func anyConfig(t *rapid.T) *config.Config {
 	c := &config.Config{
 		Cluster: anyWord.Draw(t, "cluster"), KeyFile: anyPath.Draw(t, "key file"),
 		Lease: config.Lease{Store: config.StoreEmbedded, TTL: 10 * time.Second, Renew: 1500 * time.Microsecond * 1000, Request: time.Second,
-			Margin: 700 * time.Millisecond, Tick: 50 * time.Millisecond, Election: 333 * time.Millisecond, ClientPort: 1, PeerPort: 65535},
+			Margin: 700 * time.Millisecond, Tick: 50 * time.Millisecond, Election: 333 * time.Millisecond, PeerPort: 65535},
 		Keepalive: config.Keepalive{Interval: 70 * time.Millisecond, Timeout: 211 * time.Millisecond, Port: uint16(rapid.IntRange(1, 65535).Draw(t, "port"))},
 	}
 	if rapid.Bool().Draw(t, "etcd") {
-		c.Lease.Store, c.Lease.Tick, c.Lease.Election, c.Lease.ClientPort, c.Lease.PeerPort = config.StoreEtcd, 0, 0, 0, 0
+		c.Lease.Store, c.Lease.Tick, c.Lease.Election, c.Lease.PeerPort = config.StoreEtcd, 0, 0, 0
 		c.Lease.Endpoints = []string{"https://etcd.example.com:2379", "https://[::1]:1"}
 		if rapid.Bool().Draw(t, "tls") {
 			c.Lease.TLS = config.TLS{CA: anyPath.Draw(t, "ca"), Cert: anyPath.Draw(t, "cert"), Key: anyPath.Draw(t, "key")}

@@ -26,7 +26,6 @@ const (
 	rulePath           = "C009"
 	ruleCommand        = "C010"
 	ruleRenew          = "C011"
-	ruleStepNeeds      = "C070"
 	ruleKeepalive      = "C012"
 	ruleElection       = "C013"
 	ruleTTLElection    = "C014"
@@ -36,7 +35,7 @@ const (
 	ruleWitness        = "C018"
 	ruleNotForStore    = "C019"
 	ruleEndpoint       = "C020"
-	rulePort           = "C021"
+	ruleStepNeeds      = "C021"
 	ruleNoNode         = "C022"
 	ruleOneNode        = "C023"
 	ruleAddress        = "C024"
@@ -110,7 +109,7 @@ var rules = []Rule{
 	{ruleWitness, Error, "two nodes with the embedded store have a witness, since two votes survive no loss"},
 	{ruleNotForStore, Error, "keys of one kind of store are not given with another"},
 	{ruleEndpoint, Error, "an existing etcd has endpoints that are URLs, https if TLS is declared"},
-	{rulePort, Error, "the embedded store's two TCP ports differ"},
+	{ruleStepNeeds, Error, "ttl − margin − renew − request leaves the time that a step on shared storage needs"},
 	{ruleNoNode, Error, "there is a node"},
 	{ruleOneNode, Warning, "there are two nodes, or nothing can take over"},
 	{ruleAddress, Error, "an address parses, with its prefix length where one is needed"},
@@ -159,7 +158,6 @@ var rules = []Rule{
 	{rulePurge, Error, "purge stays strictly below a mount of its group"},
 	{ruleVotes, Warning, "the embedded store has an odd number of votes, or the last one adds a way to fail and none to survive"},
 	{ruleApart, Error, "every two nodes share a network"},
-	{ruleStepNeeds, Error, "ttl − margin − renew − request leaves the time that a step on shared storage needs"},
 }
 
 var severities = func() map[string]Severity {

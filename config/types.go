@@ -50,7 +50,6 @@ type Lease struct {
 	// Tick and Election are etcd's heartbeat interval and election timeout of the
 	// embedded store. They and the ports are zero with another store.
 	Tick, Election time.Duration
-	ClientPort     uint16 // embedded store, TCP
 	PeerPort       uint16 // embedded store, TCP
 }
 
