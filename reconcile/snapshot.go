@@ -337,6 +337,9 @@ type Memory struct {
 	// Failed is why this node must not take the group again before a person clears
 	// it, "" if it may.
 	Failed string
+	// Stuck is why this node could not let the group go although it was to be
+	// elsewhere, "" if it could: it stays and serves until a person clears it.
+	Stuck string
 	// Retry is the earliest time of the next attempt after a failed plan.
 	Retry time.Time
 	// Error is the failure of the last plan, "" if it did not fail, and ErrorVerb

@@ -308,6 +308,9 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) stri
 	if s.Stopping != "" {
 		return "this node is leaving: " + s.Stopping
 	}
+	if s.Memory[g.Name].Stuck != "" {
+		return "" // it has been tried, and half let go it served nobody
+	}
 	ready := func(name string) bool {
 		p := s.Peer(name)
 		return p.State == PeerHeard && p.Status.Group(g.Name).Ready
@@ -336,6 +339,9 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) stri
 
 // mustStay says what should move the group and cannot, nil if nothing should.
 func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim) []Reason {
+	if why := s.Memory[g.Name].Stuck; why != "" {
+		return []Reason{{Text: "it could not be let go here and stays: " + why, Way: "mend it, then: understudy clear " + g.Name}}
+	}
 	var out []Reason
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node {
 		why := "is not heard"

@@ -147,7 +147,7 @@ func (l *Loop) Stop(ctx context.Context, reason string) error {
 func (l *Loop) Clear(ctx context.Context, group string) error {
 	return l.do(ctx, func() {
 		m := l.memory[group]
-		m.Failed, m.Error, m.ErrorVerb, m.Retry, m.Restarts = "", "", "", time.Time{}, nil
+		m.Failed, m.Stuck, m.Error, m.ErrorVerb, m.Retry, m.Restarts = "", "", "", "", time.Time{}, nil
 		l.memory[group] = m
 		l.backoff[group] = 0
 		l.persist()

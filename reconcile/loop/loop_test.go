@@ -327,6 +327,36 @@ func TestFailedFenceWaitsAndTriesAgain(t *testing.T) {
 	})
 }
 
+// A move that cannot unmount has stopped the application already. After a few
+// attempts the node takes the group up again and says why it stays.
+func TestMoveThatCannotLetGoServesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.fail["unmount"] = errors.New("busy")
+		b.start(t)
+		b.change(func(w *reconcile.World) {
+			w.Store.Requests["files"] = reconcile.Request{Group: "files", To: "beta", By: "root", Epoch: w.Store.Claims["files"].Epoch}
+		})
+		time.Sleep(time.Minute) // virtual
+		b.settle()
+		d := b.loop.State().Decisions["files"]
+		if d.Transition.To != fsm.Owner || d.Phase != reconcile.Serving || len(d.Plan.Waits) != 1 || !strings.Contains(d.Plan.Waits[0].Text, "busy") {
+			t.Fatalf("%s, %s, waits %v", d.Transition.To, d.Phase, d.Plan.Waits)
+		}
+		b.steps()
+		b.mu.Lock()
+		delete(b.fail, "unmount")
+		b.mu.Unlock()
+		if err := b.loop.Clear(t.Context(), "files"); err != nil {
+			t.Fatal(err)
+		}
+		b.settle()
+		if got := b.steps(); !strings.HasSuffix(got, "sign off files") {
+			t.Errorf("after clear: %s", got)
+		}
+	})
+}
+
 func TestStopHandsOverAndReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

@@ -60,7 +60,7 @@ func sameKept(a, b kept) bool {
 }
 
 func sameMemory(a, b reconcile.Memory) bool {
-	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Error == b.Error &&
+	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
 		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname
 }
 
