@@ -23,7 +23,7 @@ unformatted=$(gofmt -l cmd config fsm observers reconcile)
 [ -z "$unformatted" ] || { echo "gofmt: $unformatted"; exit 1; }
 go vet ./...
 go mod tidy -diff
-GOOS=aix GOARCH=ppc64 CGO_ENABLED=0 go vet ./config ./fsm ./reconcile ./reconcile/journal ./reconcile/lease ./reconcile/loop
+GOOS=aix GOARCH=ppc64 CGO_ENABLED=0 go build ./config ./fsm ./reconcile ./reconcile/act ./reconcile/journal ./reconcile/lease ./reconcile/loop ./observers/...
 
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
