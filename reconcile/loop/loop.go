@@ -154,12 +154,6 @@ func (l *Loop) Clear(ctx context.Context, group string) error {
 	})
 }
 
-// Adopt changes the configuration. Groups that hold and are no longer declared
-// are not let go; the caller checks that.
-func (l *Loop) Adopt(ctx context.Context, c *config.Config) error {
-	return l.do(ctx, func() { l.opt.Config = c })
-}
-
 // Run passes until ctx ends or, after Stop, until nothing is held. A plan in
 // flight is cancelled and waited for before it returns; the service itself is
 // left as it is.
