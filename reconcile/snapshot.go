@@ -338,7 +338,8 @@ type Memory struct {
 	// it, "" if it may.
 	Failed string
 	// Stuck is why this node could not let the group go although it was to be
-	// elsewhere, "" if it could: it stays and serves until a person clears it.
+	// elsewhere, "" if it could: it stays and serves until a person clears it or the
+	// group has been let go after all.
 	Stuck string
 	// Retry is the earliest time of the next attempt after a failed plan.
 	Retry time.Time

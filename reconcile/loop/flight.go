@@ -202,7 +202,8 @@ func (l *Loop) finished(o outcome) {
 			m.Failed, m.Retry = "cannot take it up here: "+o.err.Error(), time.Time{}
 		case o.claimed && o.flight.plan.Goal == reconcile.Clean:
 			l.stuck(o)
-			if m.Failed == "" && l.stopping == "" && o.verb != "sign off" && l.backoff[o.group] > 2*firstBackoff {
+			yielding := l.last[o.group].Transition.Event == fsm.Yield && m.Failed == "" && l.stopping == ""
+			if yielding && o.verb != "sign off" && l.backoff[o.group] > 2*firstBackoff {
 				m.Stuck, m.Retry = o.err.Error(), time.Time{} // the third time in a row
 			}
 		}

@@ -251,6 +251,9 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 			m.Retry, l.backoff[g.Name] = time.Time{}, 0 // letting go now waits for nothing
 		}
 	}
+	if d.Facts.Clean {
+		m.Stuck = "" // it has been let go after all
+	}
 	if d.Transition.Changed() {
 		m.Role = d.Transition.To
 		l.transition(g, d)
