@@ -190,12 +190,12 @@ func TestLeadershipMovesAway(t *testing.T) {
 	// Without the witness the other node takes it.
 	k.lead("alpha")
 	k.stop("witness")
-	if err := k.members["alpha"].MoveLeader(t.Context(), func(m string) bool { return m == "alpha" }); err != nil {
-		t.Error(err)
-	}
-	if l := k.leader(); l != "beta" {
-		t.Errorf("%s leads", l)
-	}
+	k.eventually("beta leads", func() bool { // raft gives a transfer up after an election timeout: on a loaded machine it takes another
+		if err := k.members["alpha"].MoveLeader(t.Context(), func(m string) bool { return m == "alpha" }); err != nil {
+			t.Log(err)
+		}
+		return k.leader() == "beta"
+	})
 	// Nobody is left: it says so, and quickly.
 	k.lead("alpha")
 	began := time.Now()
