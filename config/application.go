@@ -18,7 +18,9 @@ func (b *builder) application(f *fileApplication, g *Group, what string) Applica
 	a.Run = b.command(&f.Run, what+": run")
 	a.Start = b.command(&f.Start, what+": start")
 	a.Stop = b.command(&f.Stop, what+": stop")
-	a.Probe = b.command(&f.Probe, what+": probe")
+	if argv := b.command(&f.Probe, what+": probe"); argv != nil {
+		a.Probes = []Probe{{Command: argv}}
+	}
 	a.StartLimit = b.within(&f.StartLimit, DefaultStartLimit, rangeLimit, what+": start_limit")
 	a.StopLimit = b.within(&f.StopLimit, DefaultStopLimit, rangeLimit, what+": stop_limit")
 	a.ProbeLimit = b.within(&f.ProbeLimit, DefaultProbeLimit, rangeLimit, what+": probe_limit")

@@ -137,8 +137,8 @@ func (p *printer) application(group string, a *Application) {
 	}
 	p.span("start_limit", a.StartLimit, "after so long it has failed")
 	p.span("stop_limit", a.StopLimit, "after so long signals follow")
-	if a.Probe != nil {
-		p.key("probe", list(a.Probe), "exits 0 when the service answers")
+	if len(a.Probes) > 0 {
+		p.key("probe", list(a.Probes[0].Command), "exits 0 when the service answers")
 		p.span("probe_interval", a.ProbeInterval, `while serving; "0s": only after a start`)
 	}
 	p.span("probe_limit", a.ProbeLimit, "after so long a probe is bad")

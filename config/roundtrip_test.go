@@ -142,7 +142,7 @@ func anyApplication(t *rapid.T, name string, g *config.Group) config.Application
 		Environment: anyOptions(t, "E", anyText), RPCExclude: rapid.Bool().Draw(t, "rpc"),
 	}
 	if rapid.Bool().Draw(t, "probe") {
-		a.Probe = command()
+		a.Probes = []config.Probe{{Command: command()}}
 		a.ProbeInterval = time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "interval"))
 	}
 	if rapid.Bool().Draw(t, "run") {

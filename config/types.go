@@ -17,6 +17,8 @@ type Config struct {
 	Networks  []Network // the wires, sorted by name; derived from the addresses of nodes and witness
 	Nodes     []Node    // in the order of the file
 	Groups    []Group   // in the order of the file
+	Services  []Service // kept up on their own nodes, whoever holds the groups; in start order
+	Hooks     []Hook    // in the order of the file, which is the order they run in
 	Hash      string    // SHA-256, hex, of the bytes parsed: nodes compare it
 }
 
@@ -27,6 +29,9 @@ type StoreKind string
 const (
 	StoreEmbedded StoreKind = "embedded" // etcd inside the program on every node, and the witness
 	StoreEtcd     StoreKind = "etcd"     // an etcd cluster that exists already
+	// StoreExternal: another cluster manager, or a person, moves addresses and disks;
+	// a group is held where its mounts and addresses are seen.
+	StoreExternal StoreKind = "external"
 )
 
 // Lease says where ownership is recorded and the times that bound it.
@@ -161,12 +166,41 @@ type Group struct {
 	RestartWindow    time.Duration
 	Hostname         string // rotating groups: set around start and stop; "" leaves the host name alone
 	OnReleaseFailure ReleaseFailure
-	Addresses        []ServiceAddress
-	Volumes          []Volume // volume groups, in the order of first use
-	Filesystems      []Filesystem
-	Applications     []Application // in start order
-	Line             int
+	// Reboot says how a node gets rid of an application that only a reboot ends; it
+	// matters if an application has RebootToRelease.
+	Reboot RebootPolicy
+	// Configuration is which of the guide's configurations the group amounts to, ""
+	// if none. What is declared in the file must be the same.
+	Configuration Configuration
+	Addresses     []ServiceAddress
+	Volumes       []Volume // volume groups, in the order of first use
+	Aggregates    []Aggregate
+	Filesystems   []Filesystem
+	Applications  []Application // in start order
+	Line          int
 }
+
+// Configuration is one of the four that the guide allows (guide, "HACMP Supported
+// Configurations").
+type Configuration string
+
+// The configurations.
+const (
+	HotStandbyCascading Configuration = "hot-standby-cascading" // one home, and the standby does nothing else
+	OneSidedTakeover    Configuration = "one-sided-takeover"    // one home, and the standby has work of its own
+	HotStandbyRotating  Configuration = "hot-standby-rotating"  // no home
+	MutualTakeover      Configuration = "mutual-takeover"       // each of the two nodes is the home of a group
+)
+
+// RebootPolicy says who reboots a node that holds the disks until it is rebooted
+// (guide, "DFS Reintegration Actions").
+type RebootPolicy string
+
+// The policies of rebooting.
+const (
+	RebootByHand       RebootPolicy = "by-hand"   // a person does; the group serves on until then
+	RebootByUnderstudy RebootPolicy = "automatic" // the node does it itself, after the stop
+)
 
 // Home is the node the group belongs to, "" for a rotating group.
 func (g *Group) Home() string {
@@ -207,7 +241,18 @@ type Filesystem struct {
 	Type    string   // ext4, xfs, btrfs, …
 	Options []string // as for mount(8) -o
 	Volume  string   // name of its volume group, "" for a plain device
-	Line    int
+	// Local: it lies on a disk of the node's own, as a DFS cache does. It is mounted
+	// and unmounted with the group; no other host can have it.
+	Local bool
+	Line  int
+}
+
+// Aggregate is shared storage that the group needs and that is not mounted: a
+// DFS aggregate is exported by DFS itself from its logical volume.
+type Aggregate struct {
+	Device string // absolute path of a block device, the same on every node
+	Volume string // name of its volume group, "" for a plain device
+	Line   int
 }
 
 // Application is something with a start and a stop.
@@ -220,8 +265,9 @@ type Application struct {
 	Run []string
 	// Start and Stop are commands that return when the work is done.
 	Start, Stop []string
-	// Probe exits 0 when the service answers. Empty: the daemons being there is enough.
-	Probe []string
+	// Probes exit 0 when what they are named for answers; all of them must. None: the
+	// daemons being there is enough.
+	Probes []Probe
 
 	StartLimit, StopLimit, ProbeLimit time.Duration
 	ProbeInterval                     time.Duration // between probes while serving; zero: only after a start
@@ -230,8 +276,117 @@ type Application struct {
 	Daemons     []Daemon // how its processes are recognised; never empty, see Daemon for Run
 	Purge       []Purge  // before every start
 	RPCExclude  bool     // pass RPC_UNSUPPORTED_NETADDRS (guide, "Planning Considerations for DCE")
-	Line        int
+	// RPCInterfaces names the variables that carry the links to be excluded, which
+	// dced obeys instead: the guide's name and the one in use elsewhere.
+	RPCInterfaces []string
+
+	Kind Kind
+	// Roles are the parts the servers play, of those that the kind knows; Replicas
+	// those of them that are read-only copies here.
+	Roles, Replicas []string
+	Ports           []Port // that its daemons bind; free again when it has stopped
+	// RebootToRelease: once started, it holds the disks until the host is rebooted,
+	// as the kernel parts of DFS do (guide, "DFS Reintegration Actions").
+	RebootToRelease bool
+	// Notice is told to people after every start in which files were purged, "" for
+	// nothing: what they must do again.
+	Notice string
+	// Configured are paths of which one at least exists where it is configured. On a
+	// standby, without the group's file systems, none may exist.
+	Configured   []string
+	Requirements []Requirement
+	Line         int
 }
+
+// Probe is one question to a running application.
+type Probe struct {
+	Name    string // what is lost if it fails: "security"; "" for the only one
+	Command []string
+}
+
+// Kind says what an application is to DCE and DFS.
+type Kind string
+
+// The kinds. The zero value is anything that has nothing to do with either.
+const (
+	KindOther     Kind = ""
+	KindDCEServer Kind = "dce-server"
+	KindDCEClient Kind = "dce-client"
+	KindDCEUser   Kind = "dce-application" // needs a DCE client or server on its node
+	KindDFSServer Kind = "dfs-server"
+	KindDFSClient Kind = "dfs-client"
+	KindDFSUser   Kind = "dfs-application" // needs a DFS client on its node
+)
+
+// Port is a port of this host that a daemon binds.
+type Port struct {
+	Protocol string // tcp or udp
+	Number   uint16
+}
+
+// Requirement is software that must be installed on every node of the group.
+type Requirement struct {
+	Name    string
+	Command []string // prints the version
+	AtLeast string   // numbers with dots, compared as numbers
+}
+
+// Service is an application that belongs to nodes and not to a group, as DCE and
+// DFS clients do on both peers of a mutual takeover.
+type Service struct {
+	Application
+	Nodes []string // in file order; never empty
+}
+
+// Hook is a command that runs when something happens (guide, "HACMP Cluster
+// Event Processing").
+type Hook struct {
+	Name  string
+	Event HookEvent
+	When  HookWhen
+	// Group: it runs inside that group's plans, in its place, and can hold them up.
+	// "": it is told of the event, and holds nothing up.
+	Group     string
+	Nodes     []string // where it runs, in file order; never empty
+	Command   []string
+	Limit     time.Duration
+	OnFailure HookFailure
+	Line      int
+}
+
+// HookEvent is what a hook waits for.
+type HookEvent string
+
+// The events. Those of a group: acquire, release, takeover, reintegration, node_up and
+// node_down. Without a group: node_up, node_down, network_up, network_down.
+const (
+	EventNodeUp        HookEvent = "node_up"       // a node has come (back) and groups move because of it
+	EventNodeDown      HookEvent = "node_down"     // a node has gone, or leaves gracefully, and groups move because of it
+	EventAcquire       HookEvent = "acquire"       // the group is taken up, for whatever reason
+	EventRelease       HookEvent = "release"       // the group is let go, for whatever reason
+	EventTakeover      HookEvent = "takeover"      // the group is taken up by a node that is not its home, or from a node that has gone
+	EventReintegration HookEvent = "reintegration" // a cascading group goes back to its home: let go here, or taken up there
+	EventNetworkUp     HookEvent = "network_up"
+	EventNetworkDown   HookEvent = "network_down" // this node can not serve on a network
+)
+
+// HookWhen is the side of the event on which a hook runs.
+type HookWhen string
+
+// The sides.
+const (
+	Pre  HookWhen = "pre"
+	Post HookWhen = "post"
+)
+
+// HookFailure says what the failure of a hook means.
+type HookFailure string
+
+// What may be declared.
+const (
+	IgnoreHookFailure HookFailure = "ignore" // it is recorded, and the plan goes on
+	StopHookFailure   HookFailure = "stop"   // the plan has failed; only before and during a taking up
+)
 
 // Daemon tells how a process is recognised. At least one of Exe, PIDFile and
 // Match is set; all that are set must hold. The exception is an application with

@@ -70,7 +70,7 @@ func file(pidFile string) *config.Config {
 			member("alpha", "127.0.0.1/8"), member("beta", "127.0.0.2/8"), member("witness", "127.0.0.3/8")}}},
 		Nodes: []config.Node{{Name: "alpha"}, {Name: "beta"}},
 		Groups: []config.Group{{Name: "g", Nodes: []string{"alpha"}, Applications: []config.Application{{
-			Name: "a", Probe: []string{"/bin/sh", "-c", "exit 0"}, ProbeInterval: 50 * time.Millisecond, ProbeLimit: 5 * time.Second,
+			Name: "a", Probes: []config.Probe{{Command: []string{"/bin/sh", "-c", "exit 0"}}}, ProbeInterval: 50 * time.Millisecond, ProbeLimit: 5 * time.Second,
 			Daemons: []config.Daemon{{Name: "d", PIDFile: pidFile}},
 		}}}},
 	}

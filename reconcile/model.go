@@ -49,7 +49,11 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 		s.run(st.Group, st.App)
 	case Stop:
 		s.setApp(AppState{Group: st.Group, App: st.App.Name, Daemons: stopped(st.App)})
-	case Activate, Deactivate, PurgeFiles, Verify, ProveRelease:
+	case MarkDirty:
+		m := s.Memory[g.Name]
+		m.Dirty = st.BootID
+		s.Memory[g.Name] = m
+	case Activate, Deactivate, PurgeFiles, Verify, ProveRelease, RunHook, Notify, Reboot:
 		// nothing that a snapshot shows
 	}
 }
@@ -77,7 +81,7 @@ func (s *Snapshot) run(group string, a config.Application) {
 	for i, d := range a.Daemons {
 		st.Daemons = append(st.Daemons, DaemonState{Name: d.Name, Processes: []Process{{PID: 1000 + i, Start: 1, Exe: d.Exe}}})
 	}
-	if len(a.Probe) > 0 {
+	if len(a.Probes) > 0 {
 		st.Probe = ProbeGood
 	}
 	s.setApp(st)

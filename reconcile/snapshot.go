@@ -46,11 +46,12 @@ type Snapshot struct {
 	Since  time.Time // when this process began to look
 
 	// Host.
-	Mounts   Seen[[]Mount]    // in the order of the mount table
-	Addrs    Seen[[]Addr]     // every address of every link
-	Links    Seen[[]Link]     // by index
-	Apps     Seen[[]AppState] // every application of every group of the file
-	Devices  Seen[[]Device]   // every device that the file names
+	Mounts   Seen[[]Mount]       // in the order of the mount table
+	Addrs    Seen[[]Addr]        // every address of every link
+	Links    Seen[[]Link]        // by index
+	Apps     Seen[[]AppState]    // every application of every group of the file, and the services of this node
+	Devices  Seen[[]Device]      // every device that the file names
+	Volumes  Seen[[]VolumeState] // every volume group that the file names
 	Hostname Seen[string]
 
 	// Cluster.
@@ -105,6 +106,19 @@ type Device struct {
 	Minor   uint32
 }
 
+// VolumeState is a volume group of the file as this host sees it.
+type VolumeState struct {
+	Name    string
+	Visible bool // its physical volumes are here and whole
+	Active  bool // at least one of its logical volumes can be used here
+	// SystemID is the host that the metadata names as its owner, "" if none; Ours says
+	// that it is this host.
+	SystemID string
+	Ours     bool
+	Missing  int    // physical volumes that are not here
+	Why      string // what is wrong with it, for people; "" for nothing
+}
+
 // Link is a network interface.
 type Link struct {
 	Index   int
@@ -114,7 +128,12 @@ type Link struct {
 	Carrier bool   // the wire answers
 }
 
-// AppState is what is known of one application on this host.
+// NodeGroup stands in the place of a group's name for services of the node itself
+// and for hooks without a group. No group can have this name.
+const NodeGroup = "@node"
+
+// AppState is what is known of one application on this host. Group is NodeGroup
+// for a service.
 type AppState struct {
 	Group, App string
 	Daemons    []DaemonState // one for each daemon of the application, same order
@@ -216,7 +235,9 @@ type GroupStatus struct {
 	// Unfit: it could not hold the group now, and does not expect to by itself: it
 	// leaves, has failed it, or lacks a network or a disk. A node that only has not
 	// come that far yet is neither ready nor unfit.
-	Unfit  bool   `json:"unfit,omitempty"`
+	Unfit bool `json:"unfit,omitempty"`
+	// Dirty: only a reboot of the node lets go of the group's disks.
+	Dirty  bool   `json:"dirty,omitempty"`
 	Reason string `json:"reason,omitempty"` // why not ready, or what the phase waits for
 }
 
@@ -349,6 +370,9 @@ type Memory struct {
 	ErrorVerb string
 	// SavedHostname is the host name to be put back, "" if none is.
 	SavedHostname string
+	// Dirty is the boot in which an application was started that only a reboot
+	// ends, "" if none was. It matters while that boot lasts.
+	Dirty string
 }
 
 // RPCExclude is the value of RPC_UNSUPPORTED_NETADDRS on this host: every IPv4

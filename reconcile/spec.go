@@ -19,6 +19,7 @@ const (
 	unmountLimit  = 20 * time.Second // with the ladder of signals to those who hold it
 	proveLimit    = 10 * time.Second
 	hostnameLimit = 2 * time.Second
+	rebootLimit   = 2 * time.Minute
 	storageNeeds  = config.StepNeeds // of lease left when a step on shared storage begins
 
 	// RFC 5227, 2.1.1 asks for three probes over one to three seconds. A holder
@@ -172,11 +173,17 @@ func (s Verify) Spec() Spec {
 		Post:    "its daemons run",
 		Limit:   s.App.StartLimit, Expect: 5 * time.Millisecond,
 	}
-	if len(s.App.Probe) > 0 {
+	if len(s.App.Probes) > 0 {
 		sp.Detail += "; probe ok"
-		sp.Command = quote(s.App.Probe)
-		sp.Post += " and its probe exits 0"
-		sp.Expect = 20 * time.Millisecond
+		sp.Command = ""
+		for i, p := range s.App.Probes {
+			if i > 0 {
+				sp.Command += "; "
+			}
+			sp.Command += quote(p.Command)
+			sp.Expect += 20 * time.Millisecond
+		}
+		sp.Post += " and every probe exits 0"
 	}
 	return sp
 }
@@ -248,6 +255,48 @@ func (s SignOff) Spec() Spec {
 		Pre:     "the proof of release has just succeeded",
 		Post:    "the store says released: any node may take it at once",
 		Limit:   claimLimit, Expect: 10 * time.Millisecond,
+	}
+}
+
+// Spec implements Step.
+func (s MarkDirty) Spec() Spec {
+	return Spec{
+		Verb: "mark", Object: s.App, Detail: "only a reboot of this host lets go of it",
+		Command: "write and sync the record of boot " + short(s.BootID),
+		Post:    "the record is on disk and outlives this process",
+		Limit:   hostnameLimit, Expect: 5 * time.Millisecond,
+	}
+}
+
+// Spec implements Step.
+func (s Reboot) Spec() Spec {
+	return Spec{
+		Verb: "reboot", Object: "(this host)", Detail: s.Why,
+		Command: "reboot",
+		Post:    "this host has another boot id",
+		Limit:   rebootLimit, Expect: rebootLimit / 2,
+	}
+}
+
+// Spec implements Step.
+func (s RunHook) Spec() Spec {
+	return Spec{
+		Verb: "hook", Object: s.Hook.Name,
+		Detail:  fmt.Sprintf("%s-%s: %s   ≤ %s", s.Hook.When, s.Hook.Event, s.Hook.Command[0], Human(s.Hook.Limit)),
+		Command: environment(s.Environment) + quote(s.Hook.Command),
+		Post:    "it exits 0",
+		Limit:   s.Hook.Limit, Expect: 20 * time.Millisecond,
+		Optional: s.Hook.OnFailure == config.IgnoreHookFailure,
+	}
+}
+
+// Spec implements Step.
+func (s Notify) Spec() Spec {
+	return Spec{
+		Verb: "notify", Object: s.App, Detail: s.Text,
+		Command: "log it and keep it in the record",
+		Post:    "it stands in the record",
+		Limit:   hostnameLimit, Expect: time.Millisecond,
 	}
 }
 

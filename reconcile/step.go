@@ -34,6 +34,9 @@ type Spec struct {
 	// the lease goes.
 	Storage bool
 	Needs   time.Duration
+
+	// Optional: its failure is recorded, and the plan goes on.
+	Optional bool
 }
 
 // Fence switches a node off through its agent and confirms that it is off.
@@ -134,6 +137,38 @@ type SignOff struct {
 	Epoch uint64
 }
 
+// MarkDirty records durably, before the start, that from now on only a reboot of
+// this host lets go of the group's disks (guide, "DFS Reintegration Actions").
+type MarkDirty struct {
+	Group  string
+	App    string
+	BootID string
+}
+
+// Reboot reboots this host. Nothing of the plan comes after it.
+type Reboot struct {
+	Group string
+	Why   string
+}
+
+// RunHook runs a hook.
+type RunHook struct {
+	Hook        config.Hook
+	Group       string          // "" for a hook without a group
+	Environment []config.Option // what happened: UNDERSTUDY_EVENT, UNDERSTUDY_WHEN, UNDERSTUDY_GROUP, …
+}
+
+// Notify tells people what they must do again after a start.
+type Notify struct {
+	Group string
+	App   string
+	Text  string
+}
+
+func (MarkDirty) step()       {}
+func (Reboot) step()          {}
+func (RunHook) step()         {}
+func (Notify) step()          {}
 func (Fence) step()           {}
 func (TakeClaim) step()       {}
 func (Activate) step()        {}

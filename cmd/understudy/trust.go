@@ -79,7 +79,11 @@ func commands(c *config.Config) []string {
 	var out []string
 	for _, g := range c.Groups {
 		for _, a := range g.Applications {
-			for _, argv := range [][]string{a.Run, a.Start, a.Stop, a.Probe} {
+			programs := [][]string{a.Run, a.Start, a.Stop}
+			for _, p := range a.Probes {
+				programs = append(programs, p.Command)
+			}
+			for _, argv := range programs {
 				if len(argv) > 0 && filepath.IsAbs(argv[0]) && !onGroup(g, argv[0]) {
 					out = append(out, argv[0])
 				}

@@ -31,13 +31,29 @@ type verdict struct {
 	why   string // when it is bad
 }
 
-// run runs one probe in a process group of its own and waits for it. A probe
-// that cannot run, or does not end within its limit, is bad; in the second case
-// its whole group is killed. ok is false if ctx ended first: that says nothing.
+// run asks every probe of an application in turn, up to the first that is bad;
+// that one's name stands before what it said. ok is false if ctx ended first: that
+// says nothing.
 func run(ctx context.Context, app *config.Application) (v verdict, ok bool) {
+	for _, p := range app.Probes {
+		v, ok = ask(ctx, app, p.Command)
+		if !ok || v.probe != reconcile.ProbeGood {
+			if p.Name != "" && ok {
+				v.why = p.Name + ": " + v.why
+			}
+			return v, ok
+		}
+	}
+	return v, ok
+}
+
+// ask runs one probe in a process group of its own and waits for it. A probe
+// that cannot run, or does not end within its limit, is bad; in the second case
+// its whole group is killed. ok is false if ctx ended first.
+func ask(ctx context.Context, app *config.Application, argv []string) (v verdict, ok bool) {
 	limited, cancel := context.WithTimeout(ctx, app.ProbeLimit)
 	defer cancel()
-	cmd := exec.CommandContext(limited, app.Probe[0], app.Probe[1:]...)
+	cmd := exec.CommandContext(limited, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = drain

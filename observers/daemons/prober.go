@@ -41,7 +41,7 @@ type target struct {
 
 func (t *target) same(o *target) bool {
 	return slices.Equal(t.processes, o.processes) &&
-		slices.Equal(t.app.Probe, o.app.Probe) &&
+		slices.EqualFunc(t.app.Probes, o.app.Probes, func(x, y config.Probe) bool { return x.Name == y.Name && slices.Equal(x.Command, y.Command) }) &&
 		slices.Equal(t.app.Environment, o.app.Environment) &&
 		t.app.ProbeLimit == o.app.ProbeLimit && t.app.ProbeInterval == o.app.ProbeInterval
 }
@@ -105,7 +105,7 @@ func (p *Prober) Set(cfg *config.Config, states []reconcile.AppState) {
 }
 
 func eligible(a config.Application, s reconcile.AppState) *target {
-	if len(a.Probe) == 0 || a.ProbeInterval <= 0 || len(s.Daemons) == 0 {
+	if len(a.Probes) == 0 || a.ProbeInterval <= 0 || len(s.Daemons) == 0 {
 		return nil
 	}
 	t := &target{app: a}

@@ -29,7 +29,7 @@ func probing(t *testing.T, limit time.Duration, argv ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, fired: trigger.New(), cfg: file1(config.Daemon{Name: "d"})}
 	a := &b.cfg.Groups[0].Applications[0]
-	a.Probe, a.ProbeInterval, a.ProbeLimit = argv, 10*time.Millisecond, limit
+	a.Probes, a.ProbeInterval, a.ProbeLimit = []config.Probe{{Command: argv}}, 10*time.Millisecond, limit
 	a.Environment = []config.Option{{Key: "WHERE", Value: "here"}}
 	b.p = NewProber(b.fired.Fire, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	ctx, cancel := context.WithCancel(t.Context())

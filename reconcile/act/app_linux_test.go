@@ -93,7 +93,7 @@ func TestRunStartVerifyStop(t *testing.T) {
 	app.Run = strings.Fields(line)
 	app.Daemons = []config.Daemon{{Name: "sleep", Match: line}}
 	ready := filepath.Join(t.TempDir(), "ready")
-	app.Probe = []string{"/bin/sh", "-c", `[ -e "$READY" ] || { touch "$READY"; echo not yet; exit 1; }`}
+	app.Probes = []config.Probe{{Command: []string{"/bin/sh", "-c", `[ -e "$READY" ] || { touch "$READY"; echo not yet; exit 1; }`}}}
 	app.Environment = []config.Option{{Key: "READY", Value: ready}}
 	h := appHost(t, app)
 	ctx := within(t, 20*time.Second)
@@ -347,10 +347,10 @@ func TestStopWithoutCgroups(t *testing.T) {
 
 func TestVerifyNamesTheProbe(t *testing.T) {
 	app := appNamed(t)
-	app.Probe = []string{"/bin/sh", "-c", "echo no answer; exit 7"}
+	app.Probes = []config.Probe{{Command: []string{"/bin/sh", "-c", "echo no answer; exit 7"}}}
 	h := appHost(t, app)
 	wantError(t, h.Do(within(t, 200*time.Millisecond), reconcile.Verify{Group: "g", App: app}), "exit status 7", "no answer", "deadline")
-	app.Probe = []string{"/bin/sh", "-c", "sleep 1000"}
+	app.Probes = []config.Probe{{Command: []string{"/bin/sh", "-c", "sleep 1000"}}}
 	app.ProbeLimit = 50 * time.Millisecond
 	wantError(t, h.Do(within(t, 300*time.Millisecond), reconcile.Verify{Group: "g", App: app}), "50ms")
 }

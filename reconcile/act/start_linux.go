@@ -160,28 +160,12 @@ func (h *Host) verify(ctx context.Context, s reconcile.Verify) error {
 	if err := h.awaitDaemons(ctx, s.Group, s.App, nil); err != nil {
 		return fail(err)
 	}
-	if len(s.App.Probe) == 0 {
+	if len(s.App.Probes) == 0 {
 		return nil
 	}
-	var last error // of the last probe that was not cut short by the end of ctx
-	for step := 5 * time.Millisecond; ; step = min(2*step, 250*time.Millisecond) {
-		one, cancel := ctx, context.CancelFunc(func() {})
-		if s.App.ProbeLimit > 0 {
-			one, cancel = context.WithTimeoutCause(ctx, s.App.ProbeLimit, fmt.Errorf("its limit of %s has passed", s.App.ProbeLimit))
-		}
-		o, err := run(one, command{argv: s.App.Probe, env: environment(s.App.Environment), max: 16 << 10})
-		cancel()
-		if err == nil && o.code != 0 {
-			err = fmt.Errorf("probe %s: exit status %d: %s", s.App.Probe[0], o.code, o.says())
-		}
-		if err == nil {
-			break
-		}
-		if ctx.Err() == nil || last == nil {
-			last = err
-		}
-		if !pause(ctx, step) {
-			return fail(fmt.Errorf("%w (%w)", last, context.Cause(ctx)))
+	for _, p := range s.App.Probes {
+		if err := h.awaitProbe(ctx, s.App, p); err != nil {
+			return fail(err)
 		}
 	}
 	st, err := h.look(ctx, s.Group, s.App) // a probe can outlive what it asks
@@ -194,6 +178,35 @@ func (h *Host) verify(ctx context.Context, s reconcile.Verify) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// awaitProbe asks one probe again and again until it is good or ctx ends.
+func (h *Host) awaitProbe(ctx context.Context, app config.Application, p config.Probe) error {
+	name := "probe " + p.Command[0]
+	if p.Name != "" {
+		name = "probe " + p.Name + " (" + p.Command[0] + ")"
+	}
+	var last error // of the last probe that was not cut short by the end of ctx
+	for step := 5 * time.Millisecond; ; step = min(2*step, 250*time.Millisecond) {
+		one, cancel := ctx, context.CancelFunc(func() {})
+		if app.ProbeLimit > 0 {
+			one, cancel = context.WithTimeoutCause(ctx, app.ProbeLimit, fmt.Errorf("its limit of %s has passed", app.ProbeLimit))
+		}
+		o, err := run(one, command{argv: p.Command, env: environment(app.Environment), max: 16 << 10})
+		cancel()
+		if err == nil && o.code != 0 {
+			err = fmt.Errorf("%s: exit status %d: %s", name, o.code, o.says())
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		if !pause(ctx, step) {
+			return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
+		}
+	}
 }
 
 // look reads anew what runs of an application. Without the caller's Look, a

@@ -140,6 +140,9 @@ func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
 			rec.Kind, rec.Err = journal.Failed, err.Error()
 			l.append(rec)
 			l.opt.Log.Warn("step failed", "group", f.plan.Group, "plan", f.plan.Fingerprint(), "step", rec.Step, "step_n", p.N, "step_of", rec.Of, "took", rec.Took, "err", err)
+			if sp.Optional && ctx.Err() == nil {
+				continue
+			}
 			o.err, o.verb = fmt.Errorf("%s %s: %w", sp.Verb, sp.Object, err), sp.Verb
 			return o
 		}
