@@ -140,9 +140,13 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	defer host.Close()
 	tasks.Go(func() error { return host.Run(ctx) })
 
+	authority := &lease.Authority{
+		Keeper: keeper, Node: node, Peers: peers.Peers,
+		Off: func(ctx context.Context, f reconcile.Fence) error { return host.Do(ctx, f) },
+	}
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: keeper, Journal: jr, Log: log, StateDir: c.stateDir,
-		Actor:    &hands{host: host, keeper: keeper, seen: seen, peers: peers, node: node, log: log},
+		Actor:    &hands{host: host, authority: authority, seen: seen, log: log},
 		Announce: announce(peers, st), SelfFence: func(string) { selfFence(log) },
 	})
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
