@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -169,7 +168,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		return err
 	})
 	err = tasks.Wait()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	_ = tellStopping()
 	_ = jr.Append(journal.Record{Kind: journal.Note, Why: "understudy ended"})
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -204,14 +203,6 @@ func announce(peers *observers.Peers, st store) func(reconcile.NodeStatus) {
 				return slices.Contains(s.Networks, network) && heard(now, machine, network)
 			})
 		}
-	}
-}
-
-// selfFence resets this host without a word to its disks: what they hold is not
-// to be written any more. Another node takes over on the evidence of another boot.
-func selfFence(log *slog.Logger) {
-	if err := syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART); err != nil {
-		log.Error("host was not reset", "err", err)
 	}
 }
 
@@ -288,7 +279,7 @@ func holds(st *loop.State) bool {
 	return false
 }
 
-// notifyReady tells systemd when the first pass has been made.
+// notifyReady tells the service manager when the first pass has been made.
 func notifyReady(ctx context.Context, l *loop.Loop, log *slog.Logger) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -299,8 +290,8 @@ func notifyReady(ctx context.Context, l *loop.Loop, log *slog.Logger) error {
 		case <-tick.C:
 		}
 	}
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		log.Warn("systemd was not notified", "err", err)
+	if err := tellReady(); err != nil {
+		log.Warn("the service manager was not notified", "err", err)
 	}
 	return nil
 }
@@ -354,22 +345,6 @@ func readKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot use the shared key %s: it is not base64 of %d bytes or more — %s", path, keySize, how)
 	}
 	return key, nil
-}
-
-// raisePriority keeps keep-alives and renewals on time when the host is busy.
-// Linux counts niceness by thread, and a new thread takes that of its maker, so
-// every thread there is by now is raised.
-func raisePriority(log *slog.Logger) {
-	tasks, err := os.ReadDir("/proc/self/task")
-	for _, t := range tasks {
-		var tid int
-		if _, serr := fmt.Sscan(t.Name(), &tid); serr == nil {
-			err = errors.Join(err, syscall.Setpriority(syscall.PRIO_PROCESS, tid, -15))
-		}
-	}
-	if err != nil {
-		log.Warn("priority was not raised; a busy host may miss its keep-alives", "err", err)
-	}
 }
 
 func readJournal(dir string, f api.Filter) ([]journal.Record, error) {

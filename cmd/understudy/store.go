@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -14,7 +13,6 @@ import (
 	"understudy/observers"
 	"understudy/reconcile"
 	"understudy/reconcile/lease"
-	"understudy/reconcile/lease/etcd"
 )
 
 // store is the opened store and, where it is embedded, its raft leadership.
@@ -44,27 +42,7 @@ func heard(peers []reconcile.Peer, machine, network string) bool {
 
 // openStore opens what the file names.
 func openStore(ctx context.Context, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
-	if cfg.Lease.Store == config.StoreEtcd {
-		s, err := etcd.NewClient(ctx, cfg, log)
-		if err != nil {
-			return store{}, err
-		}
-		return store{store: s, run: s.Run}, nil
-	}
-	m, err := etcd.StartMember(ctx, etcd.MemberOptions{Config: cfg, Name: name, DataDir: filepath.Join(stateDir, "etcd"), Key: key, Log: log})
-	if err != nil {
-		return store{}, err
-	}
-	s, err := m.Store()
-	if err != nil {
-		return store{}, errors.Join(err, m.Close())
-	}
-	return store{store: s, run: m.Run, leader: m.Leader, setUsable: m.SetUsable, keepLeaderAway: m.KeepLeaderAway, handOver: func(ctx context.Context) error {
-		if m.Leader() != name {
-			return nil
-		}
-		return m.MoveLeader(ctx, func(string) bool { return false })
-	}}, nil
+	return openEtcd(ctx, cfg, name, stateDir, key, log)
 }
 
 // witnessName is the witness's name among the machines of the file.

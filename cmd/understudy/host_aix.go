@@ -1,0 +1,32 @@
+package main
+
+import (
+	"log/slog"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+)
+
+// selfFence restarts this host without writing its disks back (reboot -n) and
+// without ending its processes first (reboot -q); both flags are in IBM's reference
+// of the command. There is no call for it that this program could make itself.
+func selfFence(log *slog.Logger) {
+	if out, err := exec.Command("/usr/sbin/reboot", "-n", "-q").CombinedOutput(); err != nil {
+		log.Error("host was not reset", "err", err, "said", string(out))
+	}
+}
+
+// raisePriority keeps keep-alives on time when the host is busy. AIX counts
+// niceness by process.
+func raisePriority(log *slog.Logger) {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, -15); err != nil {
+		log.Warn("priority was not raised; a busy host may miss its keep-alives", "err", err)
+	}
+}
+
+// tellReady does nothing: the System Resource Controller takes a process for
+// active as soon as it runs.
+func tellReady() error { return nil }
+
+// tellStopping does nothing; see [tellReady].
+func tellStopping() error { return nil }
