@@ -12,7 +12,7 @@ import (
 // out: every default filled in, every profile spelled out, a word on every key.
 // Parsed again it gives an equal Config, apart from lines and Hash.
 func Explain(c *Config) []byte {
-	p := &printer{}
+	p := &printer{external: c.Lease.Store == StoreExternal}
 	p.key("cluster", quote(c.Cluster), "part of every key in the store")
 	p.key("key_file", quote(c.KeyFile), "shared by all machines; authenticates their traffic")
 	p.lease(c)
@@ -34,7 +34,10 @@ func Explain(c *Config) []byte {
 }
 
 // printer writes TOML with a comment behind each key.
-type printer struct{ out bytes.Buffer }
+type printer struct {
+	out      bytes.Buffer
+	external bool // what only a store of our own needs is left out
+}
 
 func (p *printer) header(h string) { fmt.Fprintf(&p.out, "\n%s\n", h) }
 
@@ -49,6 +52,10 @@ func (p *printer) span(name string, d time.Duration, comment string) {
 func (p *printer) lease(c *Config) {
 	l := &c.Lease
 	p.header("[lease]")
+	if p.external {
+		p.key("store", quote(string(l.Store)), "held is what is seen: another cluster manager moves it")
+		return
+	}
 	p.key("store", quote(string(l.Store)), "where claims and leases live")
 	p.span("ttl", l.TTL, "a lease ends so long after its last renewal")
 	p.span("renew", l.Renew, "between two renewals")
@@ -69,6 +76,9 @@ func (p *printer) lease(c *Config) {
 func (p *printer) node(n *Node) {
 	p.header("[node." + bare(n.Name) + "]")
 	p.key("addresses", addressTable(n.Addresses), "one on each network")
+	if n.Fence == nil && p.external {
+		return
+	}
 	if n.Fence == nil {
 		p.out.WriteString("# no fence: after a crash its groups wait for other evidence\n")
 		return
@@ -84,12 +94,14 @@ func (p *printer) group(g *Group) {
 	p.header("[" + name + "]")
 	p.key("policy", quote(string(g.Policy)), "cascading has a home, rotating has none")
 	p.key("nodes", list(g.Nodes), "highest priority first")
-	if g.Policy == Cascading {
-		p.key("fallback", quote(g.Fallback.String()), "when it goes back to its home, local time")
-	} else {
+	if g.Policy == Rotating {
 		p.key("hostname", quote(g.Hostname), `set around start and stop; "" leaves it alone`)
+	} else if !p.external {
+		p.key("fallback", quote(g.Fallback.String()), "when it goes back to its home, local time")
 	}
-	p.span("settle", g.Settle, "wait at start for nodes of higher priority")
+	if !p.external {
+		p.span("settle", g.Settle, "wait at start for nodes of higher priority")
+	}
 	p.key("restarts", strconv.Itoa(g.Restarts), "in place, before it is handed on")
 	p.span("restart_window", g.RestartWindow, "in which they are counted")
 	p.key("on_release_failure", quote(string(g.OnReleaseFailure)), "block waits for a person, self-fence resets the host")

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// stores are the kinds of store of the design, in its order; this version has
-// the first two.
-const notYet = "this version has embedded and etcd"
+// notYet says which of the stores of the design there are.
+const notYet = "this version has embedded, etcd and external"
 
 func (b *builder) cluster() {
 	c := &b.file.Cluster
@@ -21,11 +20,16 @@ func (b *builder) cluster() {
 
 func (b *builder) lease() {
 	f, l := &b.file.Lease, &b.config.Lease
-	if s := f.Store.or(""); s == "disk" || s == "external" {
-		b.add(ruleStore, f.Store.line, `write "embedded" or "etcd"`, "store %q is not in this version: %s", s, notYet)
+	if s := f.Store.or(""); s == "disk" {
+		b.add(ruleStore, f.Store.line, `write "embedded", "etcd" or "external"`, "store %q is not in this version: %s", s, notYet)
 		f.Store.bad = true
 	}
-	l.Store = word(b, &f.Store, StoreEmbedded, "store", StoreEmbedded, StoreEtcd)
+	l.Store = word(b, &f.Store, StoreEmbedded, "store", StoreEmbedded, StoreEtcd, StoreExternal)
+	if !f.Store.bad && l.Store == StoreExternal {
+		b.external(f, l)
+		b.keyFile()
+		return
+	}
 	l.TTL = b.within(&f.TTL, DefaultTTL, rangeTTL, "ttl")
 	l.Renew = b.within(&f.Renew, DefaultRenew, rangeTimer, "renew")
 	l.Request = b.within(&f.Request, DefaultRequest, rangeTimer, "request")
@@ -54,6 +58,35 @@ func (b *builder) embedded(f *fileLease, l *Lease) {
 			"election %s is less than 5 × tick %s = %s", short(l.Election), short(l.Tick), short(5*l.Tick))
 	}
 }
+
+// external refuses the keys of stores that are there: another cluster manager
+// decides who may own, so there is neither a lease nor a vote nor a fence.
+func (b *builder) external(f *fileLease, l *Lease) {
+	for _, k := range []struct {
+		set  bool
+		line int
+		key  string
+	}{
+		{f.TTL.set, f.TTL.line, "ttl"}, {f.Renew.set, f.Renew.line, "renew"}, {f.Request.set, f.Request.line, "request"},
+		{f.Margin.set, f.Margin.line, "margin"}, {f.Endpoints.set, f.Endpoints.line, "endpoints"}, {f.TLS.set, f.TLS.line, "tls"},
+		{f.Tick.set, f.Tick.line, "tick"}, {f.Election.set, f.Election.line, "election"}, {f.PeerPort.set, f.PeerPort.line, "peer_port"},
+		{b.file.Witness.set, b.file.Witness.line, "witness"},
+	} {
+		b.notFor(k.set, k.line, k.key, l.Store)
+	}
+	for i := range b.file.Node {
+		n := &b.file.Node[i]
+		b.notFor(n.Fence.set, n.Fence.line, "node "+n.name+": fence", l.Store)
+	}
+	for i := range b.file.Group {
+		g := &b.file.Group[i]
+		b.notFor(g.Settle.set, g.Settle.line, "group "+g.name+": settle", l.Store)
+		b.notFor(g.Fallback.set, g.Fallback.line, "group "+g.name+": fallback", l.Store)
+	}
+}
+
+// isExternal reports whether another cluster manager decides who may own.
+func (b *builder) isExternal() bool { return b.config.Lease.Store == StoreExternal }
 
 // existing reads the keys of an etcd that is there already.
 func (b *builder) existing(f *fileLease, l *Lease) {

@@ -57,7 +57,7 @@ func (b *builder) node(f *fileNode) {
 	slices.SortFunc(n.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
 	if f.Fence.set {
 		n.Fence = b.fence(&f.Fence, what)
-	} else {
+	} else if !b.isExternal() {
 		b.add(ruleNoFence, f.line, "write fence = { agent = ..., options = { ... } }",
 			"%s has no fence: after its crash its groups wait until it is rebooted or confirmed down", what)
 	}

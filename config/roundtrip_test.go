@@ -61,6 +61,10 @@ func anyConfig(t *rapid.T) *config.Config {
 			c.Lease.TLS = config.TLS{CA: anyPath.Draw(t, "ca"), Cert: anyPath.Draw(t, "cert"), Key: anyPath.Draw(t, "key")}
 		}
 	}
+	external := rapid.Bool().Draw(t, "external")
+	if external {
+		c.Lease = config.Lease{Store: config.StoreExternal}
+	}
 	networks := names(t, "net", 1, 3)
 	address := func(network, host int) config.NodeAddress {
 		format := rapid.SampledFrom([]string{"10.%d.0.%d/16"}).Draw(t, "family")
@@ -75,7 +79,7 @@ func anyConfig(t *rapid.T) *config.Config {
 		for k := range networks {
 			n.Addresses = append(n.Addresses, address(k, i+1))
 		}
-		if rapid.Bool().Draw(t, "fence") {
+		if !external && rapid.Bool().Draw(t, "fence") {
 			n.Fence = &config.Fence{Agent: "fence_x", Options: anyOptions(t, "o", oneLine), Timeout: anyLimit.Draw(t, "timeout")}
 		}
 		c.Nodes = append(c.Nodes, n)
@@ -84,7 +88,14 @@ func anyConfig(t *rapid.T) *config.Config {
 		c.Witness = &config.Witness{Name: "witness", Addresses: []config.NodeAddress{address(0, 99)}}
 	}
 	for i, name := range names(t, "group", 0, 3) {
-		c.Groups = append(c.Groups, anyGroup(t, name, i, nodes, networks))
+		g := anyGroup(t, name, i, nodes, networks)
+		if external {
+			g.Settle = config.DefaultSettle
+			if g.Policy == config.Cascading {
+				g.Fallback = config.Fallback{Kind: config.FallbackImmediate}
+			}
+		}
+		c.Groups = append(c.Groups, g)
 	}
 	return c
 }
