@@ -282,6 +282,22 @@ func (b *builder) clean() {
 		st := b.inv.State(AppItem, a.Name)
 		return st == Present || st == Wrong || st == Unknown && here || mine && b.s.Memory[b.g.Name].ErrorVerb != ""
 	}
+	b.stops(up)
+	for _, a := range slices.Backward(b.g.Addresses) {
+		if st := b.inv.State(AddressItem, a.Label); st == Present || st == Wrong {
+			b.add(DropAddress{Address: a}, "it is here and not wanted")
+		}
+	}
+	b.unmounts(mine)
+	if mine && len(b.plan.Blocked) == 0 {
+		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
+		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")
+	}
+}
+
+// stops stops the applications that are up, in the opposite order of their starts
+// and under the host name that those had, and puts the host's own name back.
+func (b *builder) stops(up func(config.Application) bool) {
 	saved := b.s.Memory[b.g.Name].SavedHostname
 	running := false
 	for _, a := range b.g.Applications {
@@ -300,16 +316,6 @@ func (b *builder) clean() {
 	}
 	if saved != "" {
 		b.add(RestoreHostname{Name: saved}, "the host keeps its own name")
-	}
-	for _, a := range slices.Backward(b.g.Addresses) {
-		if st := b.inv.State(AddressItem, a.Label); st == Present || st == Wrong {
-			b.add(DropAddress{Address: a}, "it is here and not wanted")
-		}
-	}
-	b.unmounts(mine)
-	if mine && len(b.plan.Blocked) == 0 {
-		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
-		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")
 	}
 }
 

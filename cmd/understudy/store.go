@@ -42,6 +42,9 @@ func heard(peers []reconcile.Peer, machine, network string) bool {
 
 // openStore opens what the file names.
 func openStore(ctx context.Context, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
+	if cfg.Lease.Store == config.StoreExternal {
+		return store{}, errors.New("cannot run with store external: the service does not follow another manager yet")
+	}
 	return openEtcd(ctx, cfg, name, stateDir, key, log)
 }
 
