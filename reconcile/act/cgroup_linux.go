@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -57,6 +58,17 @@ func (c cgroup) open() (int, error) {
 		}
 	}
 	return -1, err
+}
+
+// start starts a command inside the cgroup, which is made if need be.
+func (c cgroup) start(cmd *exec.Cmd) error {
+	fd, err := c.open()
+	if err != nil {
+		return fmt.Errorf("cannot make it: %w", err)
+	}
+	defer unix.Close(fd)
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, fd
+	return cmd.Start()
 }
 
 // dirs lists the cgroup and those an application has made below it, inner ones

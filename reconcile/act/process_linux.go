@@ -1,46 +1,16 @@
 package act
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"understudy/reconcile"
 )
-
-// allPIDs lists the processes that are visible here.
-func allPIDs() ([]int, error) {
-	d, err := os.Open("/proc")
-	if err != nil {
-		return nil, fmt.Errorf("cannot list processes: %w", err)
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("cannot list processes: %w", err)
-	}
-	var pids []int
-	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
-}
-
-// stat is what is used of proc_pid_stat(5).
-type procStat struct {
-	state   byte
-	ppid    int
-	session int
-	start   uint64 // clock ticks after boot
-}
 
 // readStat reads /proc/PID/stat. The command in it may hold blanks and brackets,
 // so fields are counted from the last ")".
@@ -79,27 +49,6 @@ func commandOf(pid int) string {
 	return strings.TrimSpace(string(b))
 }
 
-// ended reports whether err came about because the process is gone or a zombie.
-func ended(pid int, err error) bool {
-	if errors.Is(err, unix.ESRCH) {
-		return true
-	}
-	st, serr := readStat(pid)
-	if serr != nil {
-		return errors.Is(serr, os.ErrNotExist) || errors.Is(serr, unix.ESRCH)
-	}
-	return st.state == 'Z' || st.state == 'X'
-}
-
-// alive reports whether a process still runs; a zombie does not.
-func alive(p reconcile.Process) bool {
-	st, err := readStat(p.PID)
-	if err != nil {
-		return !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH)
-	}
-	return st.start == p.Start && st.state != 'Z' && st.state != 'X'
-}
-
 // signal sends a signal to exactly this process: by a pidfd that is opened
 // before pid and start time are compared (pidfd_open(2)). One that has ended is
 // no error.
@@ -124,37 +73,6 @@ func signal(p reconcile.Process, sig unix.Signal) error {
 	return nil
 }
 
-// ancestors are this process, its parents up to process 1, and 0.
-func ancestors() map[int]bool {
-	out := map[int]bool{0: true, 1: true, os.Getpid(): true}
-	for pid := os.Getppid(); pid > 1 && !out[pid]; {
-		out[pid] = true
-		st, err := readStat(pid)
-		if err != nil {
-			break
-		}
-		pid = st.ppid
-	}
-	return out
-}
-
-// awaitEnd waits until none of the processes runs, or ctx ends, and returns
-// those that still do.
-func awaitEnd(ctx context.Context, ps []reconcile.Process) []reconcile.Process {
-	for step := time.Millisecond; ; step = min(2*step, 50*time.Millisecond) {
-		var left []reconcile.Process
-		for _, p := range ps {
-			if alive(p) {
-				left = append(left, p)
-			}
-		}
-		if len(left) == 0 || !pause(ctx, step) {
-			return left
-		}
-		ps = left
-	}
-}
-
 // bootID is this boot's id.
 func bootID() (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -162,4 +80,25 @@ func bootID() (string, error) {
 		return "", fmt.Errorf("cannot read the boot id: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// ordinary takes from a started program what only this one needs: its raised
+// priority and its protection from the out-of-memory killer.
+func (h *Host) ordinary(pid int) {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, pid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		h.log.Warn("priority of a started program was not reset", "pid", pid, "err", err)
+	}
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		h.log.Warn("out-of-memory score of a started program was not reset", "pid", pid, "err", err)
+	}
+}
+
+// writesTo reports whether a process has a file as its output.
+func writesTo(pid int, log string) bool {
+	for _, fd := range []string{"1", "2"} {
+		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd)); err == nil && to == log {
+			return true
+		}
+	}
+	return false
 }

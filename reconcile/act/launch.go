@@ -1,3 +1,5 @@
+//go:build linux
+
 package act
 
 import (
@@ -70,15 +72,10 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 	}
 	cmd := command()
 	if cg != "" {
-		if fd, oerr := cg.open(); oerr == nil {
-			cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, fd
-			err = cmd.Start()
-			_ = unix.Close(fd)
-			if err == nil {
-				l.cgroup = cg
-			}
+		if err = cg.start(cmd); err == nil {
+			l.cgroup = cg
 		} else {
-			h.log.Warn("cgroup could not be made, the application runs without one", "cgroup", string(cg), "err", oerr)
+			h.log.Warn("the application runs without a cgroup", "cgroup", string(cg), "err", err)
 		}
 	}
 	if l.cgroup == "" {
@@ -104,17 +101,6 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 		return nil, fmt.Errorf("cannot identify %s after its start: %w", argv[0], err)
 	}
 	return l, nil
-}
-
-// ordinary takes from a started program what only this one needs: its raised
-// priority and its protection from the out-of-memory killer.
-func (h *Host) ordinary(pid int) {
-	if err := unix.Setpriority(unix.PRIO_PROCESS, pid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		h.log.Warn("priority of a started program was not reset", "pid", pid, "err", err)
-	}
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
-		h.log.Warn("out-of-memory score of a started program was not reset", "pid", pid, "err", err)
-	}
 }
 
 // environment is a clean environment and what the application and the step add;

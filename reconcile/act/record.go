@@ -1,3 +1,5 @@
+//go:build linux
+
 package act
 
 import (
@@ -123,13 +125,4 @@ func sessionMembers(leader reconcile.Process, log string) (ours, doubt []reconci
 		}
 	}
 	return ours, doubt, nil
-}
-
-func writesTo(pid int, log string) bool {
-	for _, fd := range []string{"1", "2"} {
-		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd)); err == nil && to == log {
-			return true
-		}
-	}
-	return false
 }
