@@ -240,7 +240,7 @@ func (b *builder) applications(first int) {
 				b.block(fmt.Sprintf("cannot purge %s: it lies on no file system of the group", p.Path), "name a path below a mount of the group")
 			}
 		}
-		b.add(Start{Group: b.g.Name, App: a, Environment: b.environment(a)}, a.Name+" is not up")
+		b.start(a)
 		b.add(Verify{Group: b.g.Name, App: a}, "an exit status is no proof")
 	}
 	if named || saved != "" {
@@ -258,14 +258,28 @@ func (b *builder) mountBelow(p string) (string, bool) {
 	return "", false
 }
 
+// start starts an application with what keeps it to the group's addresses.
+func (b *builder) start(a config.Application) {
+	env, err := RPCEnvironment(b.c, b.g, a, b.s)
+	if err != nil {
+		b.block(err.Error(), rpcWay(err, b.s))
+		return
+	}
+	why := a.Name + " is not up"
+	if shared := RPCShared(b.c, b.g, a, b.s); len(shared) > 0 {
+		why += fmt.Sprintf("; %s has a service address beside others, which %s cannot tell apart", strings.Join(shared, ", "), strings.Join(a.RPCInterfaces, " and "))
+	}
+	b.add(Start{Group: b.g.Name, App: a, Environment: env}, why)
+}
+
+// environment is what an application's commands are told beside its own. A stop
+// goes without what cannot be told: it must not wait for it.
 func (b *builder) environment(a config.Application) []config.Option {
-	if !a.RPCExclude || !b.s.Addrs.OK() {
+	env, err := RPCEnvironment(b.c, b.g, a, b.s)
+	if err != nil {
 		return nil
 	}
-	if v := RPCExclude(b.g, b.s.Addrs.Value); v != "" {
-		return []config.Option{{Key: "RPC_UNSUPPORTED_NETADDRS", Value: v}}
-	}
-	return nil
+	return env
 }
 
 // clean lets go: the mirror of hold, ending in the proof of release and, where

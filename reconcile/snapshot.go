@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"understudy/config"
 	"understudy/fsm"
 )
 
@@ -373,28 +372,4 @@ type Memory struct {
 	// Dirty is the boot in which an application was started that only a reboot
 	// ends, "" if none was. It matters while that boot lasts.
 	Dirty string
-}
-
-// RPCExclude is the value of RPC_UNSUPPORTED_NETADDRS on this host: every IPv4
-// address that is not a service address of g, colon separated (guide, "Planning
-// Considerations for DCE"). The loopback is not an adapter.
-func RPCExclude(g *config.Group, addrs []Addr) string {
-	var out string
-next:
-	for _, a := range addrs {
-		ip := a.Prefix.Addr()
-		if !ip.Is4() || ip.IsLoopback() {
-			continue
-		}
-		for _, s := range g.Addresses {
-			if s.Prefix.Addr() == ip {
-				continue next
-			}
-		}
-		if out != "" {
-			out += ":"
-		}
-		out += ip.String()
-	}
-	return out
 }
