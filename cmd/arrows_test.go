@@ -32,7 +32,8 @@ var arrows = map[string][]string{
 	"cmd":                       {},
 	"cmd/understudy":            {"*"},
 	"cmd/internal/api":          {"config", "fsm", "reconcile", "reconcile/journal"},
-	"cmd/internal/lab":          {"config", "reconcile", "reconcile/journal", "cmd/internal/api"},
+	"cmd/internal/lab":          {"config", "reconcile", "reconcile/journal", "cmd/internal/api", "cmd/internal/lab/standin"},
+	"cmd/internal/lab/standin":  {},
 }
 
 // pure packages do no I/O, read no clock and log nothing (design, section 3).

@@ -28,6 +28,7 @@ type bootSpec struct {
 	Disks     []int // numbers of its loop devices, in the order of the disks
 	Addresses map[string]netip.Prefix
 	Service   []string
+	Files     []File
 	Cgroup    bool // it is in a cgroup of its own
 }
 

@@ -45,6 +45,10 @@ func DefaultConfig(o Options) string {
 		line("\n[node.%s]\naddresses = %s", h.Name, inline(h))
 		line("fence     = { agent = %q, options = { plug = %q } }", fenceInside, h.Name)
 	}
+	if o.Groups != "" {
+		line("\n%s", strings.TrimSpace(o.Groups))
+		return b.String()
+	}
 	policy := o.Policy
 	if policy == "" {
 		policy = "cascading"

@@ -56,6 +56,9 @@ func (s *supervisor) handle(ctx context.Context, req request, _ []*os.File) (any
 		s.end()
 		<-ctx.Done() // answered by this process's end
 		return nil, errSilent
+	case "enable":
+		s.enabled.Store(true)
+		return nil, nil
 	case "hosts":
 		var all []HostState
 		for _, h := range s.hosts {

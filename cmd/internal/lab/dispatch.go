@@ -5,6 +5,8 @@ package lab
 import (
 	"os"
 	"path/filepath"
+
+	"understudy/cmd/internal/lab/standin"
 )
 
 // Dispatch runs one of a lab's own processes when args, which is [os.Args], asks
@@ -16,6 +18,11 @@ func Dispatch(args []string) (handled bool, exit int) {
 	}
 	if filepath.Base(args[0]) == "fence_lab" {
 		return true, fenceEntry(args[1:])
+	}
+	if onHost() {
+		if handled, exit := standin.Dispatch(args, holdInKernel); handled {
+			return true, exit
+		}
 	}
 	if len(args) < 2 {
 		return false, 0
@@ -35,4 +42,11 @@ func Dispatch(args []string) (handled bool, exit int) {
 		return true, fenceEntry(rest)
 	}
 	return false, 0
+}
+
+// onHost reports whether this process runs on a host of a lab: no other place has
+// a port to the power controller.
+func onHost() bool {
+	info, err := os.Lstat(socketsInside + "/" + powerSocket)
+	return err == nil && info.Mode()&os.ModeSocket != 0
 }

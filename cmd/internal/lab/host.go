@@ -37,6 +37,7 @@ type host struct {
 	status syscall.WaitStatus // after exited
 	loops  []*loopDevice
 	cgroup string
+	held   []*os.File // what its kernel does not let go of, see [host.hold]
 }
 
 func newHost(s *supervisor, spec Host) *host {
@@ -106,7 +107,12 @@ func (h *host) startLocked(ctx context.Context) error {
 		Lab: h.s.Name, Name: h.Name, BootID: newBootID(), Binary: h.s.Binary, Root: root, State: state, Sockets: sockets,
 		Conf: h.s.Conf, Key: h.s.Key, HostsFile: h.s.hostsFile(), Disks: numbers, Addresses: h.Addresses, Cgroup: h.cgroup != "",
 	}
-	if h.s.Services {
+	for _, f := range h.s.Files {
+		if f.on(h.Host) {
+			spec.Files = append(spec.Files, f)
+		}
+	}
+	if h.s.enabled.Load() {
 		spec.Service = h.Service
 	}
 	if err := json.NewEncoder(stdin).Encode(spec); err != nil {
@@ -268,7 +274,7 @@ func (h *host) endLocked(ctx context.Context) error {
 			return errors.Join(append(errs, fmt.Errorf("process 1 does not end: %w", ctx.Err()))...)
 		}
 	}
-	errs = append(errs, h.release(ctx))
+	errs = append(errs, h.drop(), h.release(ctx))
 	if h.s.watch != nil {
 		h.s.watch.remove(h.Name)
 	}

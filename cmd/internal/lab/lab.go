@@ -48,7 +48,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	c := charge{Name: o.Name, Dir: o.Dir, Binary: o.Binary, Hosts: o.Hosts, Disks: o.Disks, DiskMiB: o.DiskMiB,
-		Format: o.Format, Conf: []byte(o.Config(o) + o.Extra), Key: newKey(), Services: o.Services,
+		Format: o.Format, Conf: []byte(o.Config(o) + o.Extra), Key: newKey(), Services: o.Services, Files: o.Files,
 		LifeLine: o.LifeLine, Nice: o.Nice}
 	run := runDir(o.Name)
 	if err := os.MkdirAll(filepath.Dir(run), 0o700); err != nil {

@@ -33,8 +33,14 @@ type Options struct {
 	Extra string
 	// Group is TOML lines put into the default configuration's group table.
 	Group string
+	// Groups is TOML that stands in the place of the default configuration's group:
+	// tables of groups, services and hooks of the test's own.
+	Groups string
 	// App is more arguments of the default configuration's application.
 	App []string
+
+	// Files are part of the hosts' installation.
+	Files []File
 
 	// Services starts a host's resident service at every boot, as an enabled unit
 	// would be. Without it a boot ends with an idle host.
@@ -143,6 +149,11 @@ func (o Options) withDefaults() (Options, error) {
 			if !slices.Contains(networks, network) {
 				return o, fmt.Errorf("cannot cable host %q to network %q — the networks are %v", h.Name, network, networks)
 			}
+		}
+	}
+	for _, f := range o.Files {
+		if err := f.check(); err != nil {
+			return o, err
 		}
 	}
 	if o.Disks == 0 {

@@ -48,7 +48,7 @@ func listenPower(h *host, path string) (*powerPort, error) {
 }
 
 func (p *powerPort) serve(l *net.UnixListener) {
-	err := serve(l, func(ctx context.Context, req request, _ []*os.File) (any, error) {
+	err := serve(l, func(ctx context.Context, req request, files []*os.File) (any, error) {
 		switch req.Op {
 		case powerPing:
 			return nil, nil
@@ -58,6 +58,8 @@ func (p *powerPort) serve(l *net.UnixListener) {
 				names = append(names, h.Name)
 			}
 			return names, nil
+		case kernelHold:
+			return nil, p.h.hold(files)
 		case "reset", "power-off": // the host itself, through its sysrq-trigger
 			return nil, p.own(req.Op == "reset")
 		}

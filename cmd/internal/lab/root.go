@@ -17,7 +17,7 @@ import (
 // buildRoot gives this process, alone in its mount namespace, a root of its own
 // and leaves the machine's behind.
 func buildRoot(s *bootSpec) error {
-	r := rootBuilder{at: s.Root}
+	r := rootBuilder{at: s.Root, binary: s.Binary}
 	r.do("make the mount tree private", unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	r.mount("tmpfs", "", "tmpfs", 0, "mode=755")
 	r.system()
@@ -38,14 +38,16 @@ func buildRoot(s *bootSpec) error {
 	r.bind(s.Binary, binaryInside, true)
 	r.link("understudy", "opt/understudy/bin/fence_lab")
 	r.kernel(s)
+	r.install(s.Files)
 	r.pivot()
 	return r.err
 }
 
 // rootBuilder keeps the first error of a long row of calls.
 type rootBuilder struct {
-	at  string
-	err error
+	at     string
+	binary string // the lab's program, outside
+	err    error
 }
 
 func (r *rootBuilder) do(what string, err error) {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type charge struct {
 	Format            []string
 	Conf, Key         []byte
 	Services          bool
+	Files             []File
 	LifeLine          bool // the other end of standard input is its reason to live
 	Nice              int
 }
@@ -49,15 +51,16 @@ const (
 
 type supervisor struct {
 	charge
-	run    string
-	log    *slog.Logger
-	spawn  chan func() // runs on a thread that lives as long as the process
-	watch  *watcher
-	hosts  []*host
-	disks  sync.Mutex // one loop device is attached or released at a time
-	events events
-	down   chan struct{} // closed when the lab is to end
-	once   sync.Once
+	run     string
+	log     *slog.Logger
+	spawn   chan func() // runs on a thread that lives as long as the process
+	watch   *watcher
+	hosts   []*host
+	enabled atomic.Bool // resident services start at a boot
+	disks   sync.Mutex  // one loop device is attached or released at a time
+	events  events
+	down    chan struct{} // closed when the lab is to end
+	once    sync.Once
 }
 
 // supervisorMain owns a lab until it is told to end it. Descriptor 4 takes "ok"
@@ -76,6 +79,7 @@ func supervisorMain() int {
 	}
 	s := &supervisor{charge: c, run: runDir(c.Name), spawn: make(chan func()), down: make(chan struct{}),
 		log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	s.enabled.Store(c.Services)
 	go func() {
 		runtime.LockOSThread()
 		for f := range s.spawn {

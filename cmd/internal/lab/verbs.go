@@ -124,6 +124,22 @@ func (l *Lab) StartService(ctx context.Context, host string) error {
 	return fmt.Errorf("cannot start the service of %q: it has none", host)
 }
 
+// EnableServices starts the resident services of every host, and lets them start
+// at every boot from now on.
+func (l *Lab) EnableServices(ctx context.Context) error {
+	if err := l.ask(ctx, request{Op: "enable"}, nil); err != nil {
+		return err
+	}
+	for _, h := range l.rec.Charge.Hosts {
+		if len(h.Service) > 0 {
+			if err := l.StartService(ctx, h.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Spawn starts a named process that stays, its output in the host's log.
 func (l *Lab) Spawn(ctx context.Context, host, name string, argv ...string) error {
 	return l.inside(ctx, host, request{Op: "start", Name: name, Argv: argv}, nil)
