@@ -58,11 +58,18 @@ func newBench(t *testing.T, o lab.Options) *bench {
 
 func newIdle(t *testing.T, o lab.Options) *bench {
 	t.Helper()
+	o.Services = true
+	return newBare(t, o)
+}
+
+// newBare brings up a lab whose hosts are idle: no resident service runs.
+func newBare(t *testing.T, o lab.Options) *bench {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: namespaces, mounts and loop devices")
 	}
 	o.Name = fmt.Sprintf("t%d", os.Getpid())
-	o.Services, o.LifeLine = true, true
+	o.LifeLine = true
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	l, err := lab.Up(ctx, o)
