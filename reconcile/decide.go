@@ -17,6 +17,10 @@ type Decision struct {
 	Goal       Goal
 	Plan       Plan
 	Phase      Phase
+	// Dirty is the application that only a reboot of this host ends, "" if there is
+	// none; AtBarrier says that nothing else is left to be done here.
+	Dirty     string
+	AtBarrier bool
 	Status     GroupStatus // what this node tells the others
 }
 
@@ -37,12 +41,13 @@ func (g Goal) String() string { return [...]string{"leave", "clean", "hold"}[g] 
 // only way to a plan, for the resident service, `plan` and what-if alike.
 func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	d := Decision{Inventory: takeInventory(c, g, s)}
+	d.Dirty = stays(g, s, d.Inventory)
 	d.Facts = fsm.Facts{
 		Home:     g.Home() == s.Node,
 		Rotating: g.Policy == config.Rotating,
-		Clean:    d.Inventory.Clean() && s.Memory[g.Name].SavedHostname == "",
+		Clean:    d.Inventory.Clean() && s.Memory[g.Name].SavedHostname == "" && d.Dirty == "",
 	}
-	event, because := classify(c, g, s, d.Inventory)
+	event, because := classify(c, g, s, d.Inventory, d.Dirty)
 	d.Because = because
 	role := s.Memory[g.Name].Role
 	tr, err := fsm.Next(role, event, d.Facts)
@@ -57,6 +62,7 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	}
 	d.Goal = Want(tr.To, event, take.OK)
 	d.Plan = diff(c, g, s, d, take)
+	d.AtBarrier = atBarrier(d)
 	d.Phase = phase(g, s, d)
 	d.Status = status(c, g, s, d, take)
 	return d
@@ -78,10 +84,11 @@ func Want(r fsm.Role, e fsm.Event, mayTake bool) Goal {
 // Classify turns a snapshot into the one event that fsm is offered, and says
 // what in the snapshot made it. The order is that of fsm.Events.
 func Classify(c *config.Config, g *config.Group, s *Snapshot) (fsm.Event, string) {
-	return classify(c, g, s, takeInventory(c, g, s))
+	inv := takeInventory(c, g, s)
+	return classify(c, g, s, inv, stays(g, s, inv))
 }
 
-func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory) (fsm.Event, string) {
+func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dirty string) (fsm.Event, string) {
 	if s.Lease.Left(s.At) == 0 {
 		if s.Lease.Until.IsZero() && s.At.Sub(s.Since) < c.Lease.TTL {
 			return fsm.Unsure, "this node has just started and asks for its lease"
@@ -116,7 +123,7 @@ func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory) (fs
 	if !mine {
 		return fsm.Free, free(claim)
 	}
-	if why := mustYield(c, g, s, claim); why != "" {
+	if why := mustYield(c, g, s, claim, dirty); why != "" {
 		return fsm.Yield, why
 	}
 	if missing := inv.Missing(); len(missing) > 0 {
@@ -140,6 +147,8 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 	switch {
 	case len(d.Plan.Blocked) > 0:
 		return Blocked
+	case d.AtBarrier:
+		return Waiting // for the reboot; also while it is under way
 	case d.Goal == Hold && len(d.Plan.Steps) > 0:
 		return Acquiring
 	case d.Transition.To.Holds() && d.Goal == Hold:
@@ -157,7 +166,7 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 }
 
 func status(c *config.Config, g *config.Group, s *Snapshot, d Decision, take taking) GroupStatus {
-	st := GroupStatus{Group: g.Name, Role: d.Transition.To, Phase: d.Phase}
+	st := GroupStatus{Group: g.Name, Role: d.Transition.To, Phase: d.Phase, Dirty: d.Dirty != ""}
 	switch {
 	case len(d.Plan.Blocked) > 0:
 		st.Reason = d.Plan.Blocked[0].String()

@@ -13,7 +13,7 @@ import (
 // diff gives the steps from what the snapshot shows to what the goal is. It
 // touches only what g names, and plans nothing about what could not be read.
 func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take taking) Plan {
-	b := builder{c: c, g: g, s: s, inv: d.Inventory, claim: s.Store.Value.Claims[g.Name]}
+	b := builder{c: c, g: g, s: s, inv: d.Inventory, claim: s.Store.Value.Claims[g.Name], dirty: d.Dirty}
 	b.plan = Plan{
 		Group: g.Name, Policy: g.Policy, Node: s.Node,
 		From: d.Transition.From, To: d.Transition.To, Event: d.Transition.Event,
@@ -29,7 +29,7 @@ func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take takin
 			}
 		}
 		if d.Transition.Event == fsm.Held {
-			b.plan.Waits = mustStay(c, g, s, b.claim)
+			b.plan.Waits = mustStay(c, g, s, b.claim, d.Dirty)
 		}
 		b.hold(take)
 		if len(b.plan.Blocked) > 0 {
@@ -55,6 +55,7 @@ type builder struct {
 	s     *Snapshot
 	inv   Inventory
 	claim Claim
+	dirty string // see Decision.Dirty
 	plan  Plan
 }
 
@@ -88,8 +89,9 @@ func (b *builder) hold(take taking) {
 		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned}, ev.Detail)
 	}
 
-	restart := b.stopWhatMust(!take.OK && b.s.Memory[b.g.Name].Whole != b.claim.Epoch)
-	b.storage()
+	brokenOff := !take.OK && b.s.Memory[b.g.Name].Whole != b.claim.Epoch
+	restart := b.stopWhatMust(brokenOff)
+	b.storage(take.OK || brokenOff)
 	b.addresses(ev, take.OK)
 	b.applications(restart)
 }
@@ -127,7 +129,9 @@ func (b *builder) stopWhatMust(brokenOff bool) int {
 // storage activates and mounts what is missing, outer first. Where a file system
 // is not as it should be, those below it are taken off as well, inner first: they
 // would keep it busy, or it would be mounted over them.
-func (b *builder) storage() {
+//
+// A dirty host keeps what it has mounted: it cannot be taken off for a repair.
+func (b *builder) storage(fresh bool) {
 	order := outerFirst(b.g.Filesystems)
 	redo := map[string]bool{}
 	for _, fs := range order {
@@ -136,17 +140,20 @@ func (b *builder) storage() {
 		})
 	}
 	for _, fs := range slices.Backward(order) {
-		if redo[fs.Mount] {
-			b.takeOff(fs, "mount "+fs.Mount, "it is not mounted as the file says")
+		if redo[fs.Mount] && b.takeOff(fs, "mount "+fs.Mount, "it is not mounted as the file says") && b.dirty != "" {
+			b.block(fmt.Sprintf("cannot mount %s anew: %s and may hold it", fs.Mount, since(b.dirty, "here")), "reboot "+b.s.Node)
 		}
 	}
 	for _, v := range b.g.Volumes {
 		if slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
-			return fs.Volume == v.Name && b.inv.State(MountItem, fs.Mount) == Absent
+			return fs.Volume == v.Name && !fs.Local && b.inv.State(MountItem, fs.Mount) == Absent
 		}) {
 			b.add(Activate{Volume: v}, "its file systems are not mounted")
+		} else if b.exported(v, fresh) {
+			b.add(Activate{Volume: v}, "its aggregates are to be exported")
 		}
 	}
+	b.aggregates(fresh)
 	for _, fs := range order {
 		if !redo[fs.Mount] {
 			continue
@@ -155,7 +162,7 @@ func (b *builder) storage() {
 		if b.inv.State(MountItem, fs.Mount) != Absent {
 			why = "it was taken off"
 		}
-		if fs.Volume == "" {
+		if fs.Volume == "" && !fs.Local {
 			b.add(Activate{Device: fs.Device}, "another host may have written to it")
 		}
 		b.add(MountFS{FS: fs}, why)
@@ -240,6 +247,7 @@ func (b *builder) applications(first int) {
 				b.block(fmt.Sprintf("cannot purge %s: it lies on no file system of the group", p.Path), "name a path below a mount of the group")
 			}
 		}
+		b.mark(a)
 		b.start(a)
 		b.add(Verify{Group: b.g.Name, App: a}, "an exit status is no proof")
 	}
@@ -302,6 +310,10 @@ func (b *builder) clean() {
 			b.add(DropAddress{Address: a}, "it is here and not wanted")
 		}
 	}
+	if b.dirty != "" {
+		b.barrier(mine)
+		return
+	}
 	b.unmounts(mine)
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
@@ -342,16 +354,21 @@ func (b *builder) unmounts(mine bool) {
 		if b.inv.State(MountItem, fs.Mount) == Absent {
 			continue
 		}
-		if b.takeOff(fs, "stand by with "+fs.Mount, "it is mounted and not wanted here") {
+		if b.takeOff(fs, "stand by with "+fs.Mount, "it is mounted and not wanted here") && !fs.Local {
 			off[fs.Volume] = true
 		}
-		if off[fs.Volume] && fs.Volume == "" {
+		if !fs.Local && off[fs.Volume] && fs.Volume == "" {
 			b.add(Deactivate{Device: fs.Device}, "nothing may stay in this kernel's buffers")
 			delete(off, "")
 		}
 	}
+	for _, a := range slices.Backward(b.g.Aggregates) {
+		if a.Volume == "" && mine {
+			b.add(Deactivate{Device: a.Device}, "nothing may stay in this kernel's buffers")
+		}
+	}
 	for _, v := range slices.Backward(b.g.Volumes) {
-		if off[v.Name] || mine {
+		if shared(b.g, v) && (off[v.Name] || mine) {
 			b.add(Deactivate{Volume: v}, "its file systems are unmounted")
 		}
 	}

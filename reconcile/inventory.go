@@ -60,6 +60,11 @@ func (inv Inventory) Anything() bool {
 	return slices.ContainsFunc(inv.Items, func(i Item) bool { return i.State == Present || i.State == Wrong })
 }
 
+// serving reports that an application of the group runs here, whole or not.
+func (inv Inventory) serving() bool {
+	return slices.ContainsFunc(inv.Items, func(i Item) bool { return i.Kind == AppItem && (i.State == Present || i.State == Wrong) })
+}
+
 // Unread lists the items that could not be read.
 func (inv Inventory) Unread() []Item { return inv.in(Unknown) }
 

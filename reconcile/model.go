@@ -53,7 +53,9 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 		m := s.Memory[g.Name]
 		m.Dirty = st.BootID
 		s.Memory[g.Name] = m
-	case Activate, Deactivate, PurgeFiles, Verify, ProveRelease, RunHook, Notify, Reboot:
+	case Reboot:
+		w.reboot(s)
+	case Activate, Deactivate, PurgeFiles, Verify, ProveRelease, RunHook, Notify:
 		// nothing that a snapshot shows
 	}
 }

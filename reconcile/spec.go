@@ -270,9 +270,13 @@ func (s MarkDirty) Spec() Spec {
 
 // Spec implements Step.
 func (s Reboot) Spec() Spec {
+	cmd := "write everything back, then reboot"
+	if s.AtOnce {
+		cmd = "reset, and write nothing back"
+	}
 	return Spec{
 		Verb: "reboot", Object: "(this host)", Detail: s.Why,
-		Command: "reboot",
+		Command: cmd,
 		Post:    "this host has another boot id",
 		Limit:   rebootLimit, Expect: rebootLimit / 2,
 	}

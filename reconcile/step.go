@@ -149,6 +149,8 @@ type MarkDirty struct {
 type Reboot struct {
 	Group string
 	Why   string
+	// AtOnce: nothing is written back, as another node may have the disks.
+	AtOnce bool
 }
 
 // RunHook runs a hook.

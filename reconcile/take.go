@@ -97,6 +97,11 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	ev, proven := evidence(claim, s)
 
 	// A holder that is alive, or may be, keeps it.
+	if !proven {
+		if r, ok := awaitsBoot(g, s, peer); ok {
+			return taking{Waits: append(recorded(claim, s), r)}
+		}
+	}
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
 		return taking{Waits: append(recorded(claim, s), unheard(claim, peer)...)}
 	}
@@ -216,6 +221,12 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 	if m.Failed != "" {
 		return Reason{Text: m.Failed, Way: "mend it, then: understudy clear " + g.Name}, false
 	}
+	if recordedDirty(g, s) && !ours(s.Store.Value.Claims[g.Name], s) {
+		if m.DirtyErr != "" {
+			return Reason{Text: "whether this host must be rebooted is unknown: " + m.DirtyErr, Way: "mend the state directory, or reboot this host"}, false
+		}
+		return Reason{Text: "this host must be rebooted before it can take the group", Way: "reboot " + s.Node}, false
+	}
 	for _, n := range networks(g) {
 		if up, why := networkUp(n, c, s); up != Present {
 			return Reason{Text: fmt.Sprintf("network %s is not usable here: %s", n, why), Way: "mend the link or its address"}, false
@@ -227,12 +238,21 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 	if !s.Devices.OK() {
 		return Reason{Text: "devices could not be looked at: " + s.Devices.Why().Error()}, false
 	}
+	there := func(path string) bool {
+		return slices.ContainsFunc(s.Devices.Value, func(d Device) bool { return d.Path == path && d.Present })
+	}
 	for _, fs := range g.Filesystems {
-		if fs.Volume != "" {
-			continue // its device appears with the activation
-		}
-		if !slices.ContainsFunc(s.Devices.Value, func(d Device) bool { return d.Path == fs.Device && d.Present }) {
+		switch {
+		case there(fs.Device):
+		case fs.Local:
+			return Reason{Text: fmt.Sprintf("%s, the disk of this node's own for %s, is not there", fs.Device, fs.Mount), Way: "make it on this node, as on the others"}, false
+		case fs.Volume == "": // another's appears with the activation
 			return Reason{Text: fs.Device + " is not there", Way: "attach the disk, or correct the device of " + fs.Mount}, false
+		}
+	}
+	for _, a := range g.Aggregates {
+		if a.Volume == "" && !there(a.Device) {
+			return Reason{Text: a.Device + " is not there", Way: "attach the disk, or correct the device of the aggregate"}, false
 		}
 	}
 	return Reason{}, true
@@ -301,7 +321,10 @@ func retryWay(m Memory, claim Claim) string {
 }
 
 // mustYield says why the holder of a claim should let it go, "" if it should not.
-func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) string {
+//
+// One that a person must reboot afterwards gives nothing away by itself while it
+// serves: the service would be down until somebody comes.
+func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty string) string {
 	if m := s.Memory[g.Name]; m.Failed != "" {
 		return m.Failed
 	}
@@ -311,12 +334,12 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) stri
 	if s.Memory[g.Name].Stuck != "" {
 		return "" // it has been tried, and half let go it served nobody
 	}
-	ready := func(name string) bool {
-		p := s.Peer(name)
-		return p.State == PeerHeard && p.Status.Group(g.Name).Ready
-	}
+	ready := func(name string) bool { return isReady(s.Peer(name), g) }
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node && ready(req.To) {
 		return strings.TrimSuffix(fmt.Sprintf("%s moves it to %s: %s", req.By, req.To, req.Reason), ": ")
+	}
+	if byHand(g, dirty) {
+		return ""
 	}
 	for _, n := range networks(g) {
 		if up, why := networkUp(n, c, s); up == Absent {
@@ -338,7 +361,7 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim) stri
 }
 
 // mustStay says what should move the group and cannot, nil if nothing should.
-func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim) []Reason {
+func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty string) []Reason {
 	if why := s.Memory[g.Name].Stuck; why != "" {
 		return []Reason{{Text: "it could not be let go here and stays: " + why, Way: "mend it, then: understudy clear " + g.Name}}
 	}
@@ -353,12 +376,17 @@ func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim) []Rea
 		}
 		out = append(out, Reason{Text: fmt.Sprintf("%s asks for it on %s, which %s", req.By, req.To, why), Way: "it moves by itself when that node is ready"})
 	}
+	out = append(out, staysForNow(c, g, s, claim, dirty)...)
 	for _, n := range networks(g) {
-		if up, why := networkUp(n, c, s); up == Absent {
-			out = append(out, Reason{Text: fmt.Sprintf("network %s is down here (%s), and no other node is ready and has it", n, why), Way: "mend the link or its address"})
+		if up, why := networkUp(n, c, s); up == Absent && !byHand(g, dirty) {
+			out = append(out, networkDown(n, why))
 		}
 	}
 	return out
+}
+
+func networkDown(network, why string) Reason {
+	return Reason{Text: fmt.Sprintf("network %s is down here (%s), and no other node is ready and has it", network, why), Way: "mend the link or its address"}
 }
 
 // mayFallBack reports whether the group may go back to a node of higher

@@ -82,9 +82,11 @@ func Around(c *config.Config, s *Snapshot) *World {
 		for i := range c.Groups {
 			g := &c.Groups[i]
 			m := Memory{Role: p.Status.Group(g.Name).Role}
+			dirty := p.Status.Group(g.Name).Dirty
 			if claim := w.Store.Claims[g.Name]; claim.Holder == n.Name && !claim.Released {
 				h.BootID = claim.BootID
 				m.Whole = claim.Epoch
+				dirty = dirty || rebootToRelease(g) && m.Role.Holds()
 				for _, fs := range outerFirst(g.Filesystems) {
 					h.mount(fs)
 				}
@@ -94,6 +96,9 @@ func Around(c *config.Config, s *Snapshot) *World {
 				for _, a := range g.Applications {
 					h.run(g.Name, a)
 				}
+			}
+			if dirty {
+				m.Dirty = h.BootID
 			}
 			h.Memory[g.Name] = m
 		}
@@ -123,6 +128,9 @@ func (w *World) boot(name string, since time.Time) *Snapshot {
 	for _, g := range w.Config.Groups {
 		for _, fs := range g.Filesystems {
 			devices = append(devices, Device{Path: fs.Device, Present: true, Major: 7, Minor: uint32(len(devices) + 1)})
+		}
+		for _, a := range g.Aggregates {
+			devices = append(devices, Device{Path: a.Device, Present: true, Major: 7, Minor: uint32(len(devices) + 1)})
 		}
 		for _, a := range g.Applications {
 			apps = append(apps, AppState{Group: g.Name, App: a.Name, Daemons: stopped(a)})
@@ -203,14 +211,15 @@ func (w *World) look(s *Snapshot) *Snapshot {
 		p := Peer{Name: other.Node, State: PeerHeard, BootID: other.BootID}
 		if w.NeverHeard[other.Node] {
 			p.BootID = ""
-		}
-		if w.Down[other.Node] {
-			p.State = PeerSilent
 		} else {
 			p.Status = w.says(other)
 		}
+		var age time.Duration
+		if w.Down[other.Node] {
+			p.State, age = PeerSilent, time.Hour
+		}
 		for _, a := range w.Config.Node(other.Node).Addresses {
-			p.Links = append(p.Links, PeerLink{Network: a.Network, Heard: !w.Down[other.Node], Hears: !w.Down[other.Node]})
+			p.Links = append(p.Links, PeerLink{Network: a.Network, Heard: !w.Down[other.Node], Hears: !w.Down[other.Node], Age: age})
 		}
 		out.Peers = append(out.Peers, p)
 	}
@@ -227,9 +236,13 @@ func (w *World) says(s *Snapshot) NodeStatus {
 	for i := range w.Config.Groups {
 		g := &w.Config.Groups[i]
 		role := s.Memory[g.Name].Role
-		gs := GroupStatus{Group: g.Name, Role: role}
+		inv := takeInventory(w.Config, g, &view)
+		gs := GroupStatus{Group: g.Name, Role: role, Dirty: stays(g, &view, inv) != ""}
 		r, fit := unfit(w.Config, g, &view)
-		gs.Unfit, gs.Ready = !fit, fit && role == fsm.Standby && takeInventory(w.Config, g, &view).Clean()
+		gs.Unfit, gs.Ready = !fit, fit && role == fsm.Standby && inv.Clean() && !gs.Dirty
+		if gs.Dirty && !role.Holds() && !inv.serving() {
+			gs.Phase = Waiting
+		}
 		if !fit && !role.Holds() {
 			gs.Reason = r.String()
 		}
@@ -277,4 +290,14 @@ func (w *World) holder(group string) (*Snapshot, *config.Group) {
 		}
 	}
 	return nil, nil
+}
+
+// reboot ends the boot of a host and begins another. What a host has on its own
+// disk is there afterwards.
+func (w *World) reboot(s *Snapshot) {
+	next := w.boot(s.Node, w.Now.Add(-time.Hour))
+	for name, m := range s.Memory {
+		next.Memory[name] = Memory{Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, SavedHostname: m.SavedHostname}
+	}
+	*s = *next
 }

@@ -1,0 +1,237 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"understudy/config"
+)
+
+// The parts of DFS that run in the kernel cannot be stopped and hold the shared
+// disks, so that only a reboot of the host lets go of them (guide, "DFS
+// Reintegration Actions"). A host on which such an application has been started
+// is dirty until it has another boot id. A dirty host can serve as often as it
+// likes, and it can stop serving; it cannot prove a release. When it is to let go
+// it stops the applications, gives the address away, and stands at the barrier:
+// its claim stays, so that another node takes over on the evidence of another
+// boot, of a fence, or of a person's word.
+
+// rebootPatience is how long a node that fell silent at the barrier is given to
+// come back as another boot before it is fenced: it is being rebooted, and a fence
+// would leave it off.
+const rebootPatience = 3 * time.Minute
+
+// stays is the application of g that only a reboot of this host ends, "" if there
+// is none. What is on record counts, and what is seen: a record may have been
+// lost. A record that cannot be read is taken for one that says so.
+func stays(g *config.Group, s *Snapshot, inv Inventory) string {
+	recorded := recordedDirty(g, s)
+	for _, a := range g.Applications {
+		if !a.RebootToRelease {
+			continue
+		}
+		if st := inv.State(AppItem, a.Name); recorded || st == Present || st == Wrong {
+			return a.Name
+		}
+	}
+	if recorded {
+		return "an application of an earlier file"
+	}
+	return ""
+}
+
+// recordedDirty reports that something was started in this boot that only a
+// reboot ends, or that the record of it could not be read.
+func recordedDirty(g *config.Group, s *Snapshot) bool {
+	m := s.Memory[g.Name]
+	return m.DirtyErr != "" && rebootToRelease(g) || m.Dirty != "" && m.Dirty == s.BootID
+}
+
+// rebootToRelease reports whether g declares an application that only a reboot
+// ends.
+func rebootToRelease(g *config.Group) bool {
+	return slices.ContainsFunc(g.Applications, func(a config.Application) bool { return a.RebootToRelease })
+}
+
+// byHand reports that a dirty node must be rebooted by a person.
+func byHand(g *config.Group, dirty string) bool {
+	return dirty != "" && g.Reboot != config.RebootByUnderstudy
+}
+
+// since says why a node is dirty.
+func since(app, where string) string { return fmt.Sprintf("%s has run %s since its boot", app, where) }
+
+// mark puts the record before a start that makes this host dirty.
+func (b *builder) mark(a config.Application) {
+	m := b.s.Memory[b.g.Name]
+	switch {
+	case !a.RebootToRelease:
+	case m.DirtyErr != "":
+		b.block(fmt.Sprintf("cannot start %s: whether it has run since the boot of this host is unknown: %s", a.Name, m.DirtyErr), "mend the state directory, or reboot this host")
+	case m.Dirty != b.s.BootID:
+		b.add(MarkDirty{Group: b.g.Name, App: a.Name, BootID: b.s.BootID}, "once started, only a reboot of this host lets go of the disks")
+	}
+}
+
+// barrier ends the letting go of a dirty host: nothing is unmounted, proved or
+// signed off. It says what is waited for, and reboots the host where the file says
+// so and somebody gains by it.
+func (b *builder) barrier(mine bool) {
+	node, why := b.s.Node, since(b.dirty, "here")
+	automatic := b.g.Reboot == config.RebootByUnderstudy
+	other := b.s.Store.OK() && b.claim.Epoch > 0 && !b.claim.Released && b.claim.Holder != node
+	next := b.next()
+	switch {
+	case other && b.hasStorage():
+		// Two hosts may write. Nothing of what is in memory here may reach the disks.
+		text := fmt.Sprintf("%s, holds the disks, and %s holds the claim", why, b.claim.Holder)
+		if automatic || b.g.OnReleaseFailure == config.RebootOnReleaseFailure {
+			b.add(Reboot{Group: b.g.Name, Why: text, AtOnce: true}, text)
+			return
+		}
+		b.block(text, "reset "+node+" at once, without an orderly shutdown: it must not write")
+	case !mine && b.s.Store.OK():
+		r := Reason{Text: fmt.Sprintf("%s must be rebooted before it can stand by: %s", node, why), Way: "reboot " + node}
+		b.plan.Waits = append(b.plan.Waits, r)
+		if automatic && b.s.Stopping == "" && len(b.plan.Blocked) == 0 {
+			b.add(Reboot{Group: b.g.Name, Why: why}, "before that this host can not stand by")
+		}
+	case automatic && next != "" && b.s.Stopping == "" && len(b.plan.Blocked) == 0:
+		b.plan.Waits = append(b.plan.Waits, Reason{Text: fmt.Sprintf("%s reboots: %s and holds the disks", node, why), Way: takesUp(next, b.g.Name, node)})
+		b.add(Reboot{Group: b.g.Name, Why: why}, "only that lets go of the disks")
+	default:
+		r := Reason{Text: fmt.Sprintf("%s must be shut down or rebooted: %s and holds the disks", node, why)}
+		switch {
+		case next != "":
+			r.Way = fmt.Sprintf("reboot %s; %s", node, takesUp(next, b.g.Name, node))
+		case b.s.Memory[b.g.Name].Failed != "":
+			r.Way = fmt.Sprintf("no other node is ready to take %s up; to let it be tried here again: understudy clear %s", b.g.Name, b.g.Name)
+		case b.s.Stopping != "":
+			r.Way = fmt.Sprintf("shut %s down, or start understudy again to serve here", node)
+		default:
+			r.Way = "no other node is ready; it serves here again as soon as this node may"
+		}
+		b.plan.Waits = append(b.plan.Waits, r)
+	}
+}
+
+func takesUp(node, group, from string) string {
+	return fmt.Sprintf("%s takes %s up when %s has another boot id or is proven off", node, group, from)
+}
+
+// next is the node that would take the group from this one now, "" if none is
+// ready: the one that is asked for, else the first.
+func (b *builder) next() string {
+	ready := func(name string) bool { return name != b.s.Node && isReady(b.s.Peer(name), b.g) }
+	if req, ok := b.s.Store.Value.Requests[b.g.Name]; ok && b.s.Store.OK() && req.Epoch == b.claim.Epoch && ready(req.To) {
+		return req.To
+	}
+	if i := slices.IndexFunc(b.g.Nodes, ready); i >= 0 {
+		return b.g.Nodes[i]
+	}
+	return ""
+}
+
+func isReady(p Peer, g *config.Group) bool {
+	return p.State == PeerHeard && p.Status.Group(g.Name).Ready
+}
+
+// hasStorage reports whether this host may have something of the group's shared
+// storage: a mount, or an aggregate, which no mount table shows.
+func (b *builder) hasStorage() bool {
+	return len(b.g.Aggregates) > 0 || slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
+		return !fs.Local && b.inv.State(MountItem, fs.Mount) != Absent
+	})
+}
+
+// atBarrier reports that a dirty node has nothing more to do but to be rebooted.
+func atBarrier(d Decision) bool {
+	return d.Dirty != "" && d.Goal == Clean && len(d.Plan.Blocked) == 0 &&
+		!slices.ContainsFunc(d.Plan.Steps, func(p Planned) bool { _, reboot := p.Step.(Reboot); return !reboot })
+}
+
+// rests reports that a peer, by its own latest word, stands at the barrier.
+func rests(p Peer, g *config.Group) bool {
+	st := p.Status.Group(g.Name)
+	return st.Dirty && !st.Role.Holds() && st.Phase == Waiting
+}
+
+// awaitsBoot says what is waited for while the holder of the claim stands at the
+// barrier, or has just left it for its reboot.
+func awaitsBoot(g *config.Group, s *Snapshot, p Peer) (Reason, bool) {
+	if !rests(p, g) {
+		return Reason{}, false
+	}
+	app := "what it ran"
+	for _, a := range g.Applications {
+		if a.RebootToRelease {
+			app = a.Name
+		}
+	}
+	switch {
+	case p.State == PeerHeard:
+		return Reason{
+			Text: fmt.Sprintf("%s must be shut down or rebooted: %s and holds the disks", p.Name, since(app, "there")),
+			Way:  fmt.Sprintf("reboot %s; %s", p.Name, takesUp(s.Node, g.Name, p.Name)),
+		}, true
+	case p.State == PeerSilent && silence(p) < rebootPatience:
+		return Reason{
+			Text: fmt.Sprintf("%s stood still to be shut down or rebooted, and is silent", p.Name),
+			Way:  fmt.Sprintf("it is given %s to boot before it is fenced; if it is off: understudy confirm-down %s", Human(rebootPatience), p.Name),
+		}, true
+	}
+	return Reason{}, false
+}
+
+// silence is the time since a peer was last heard on any network.
+func silence(p Peer) time.Duration {
+	least := time.Duration(-1)
+	for _, l := range p.Links {
+		if l.Age >= 0 && (least < 0 || l.Age < least) {
+			least = l.Age
+		}
+	}
+	if least < 0 {
+		return rebootPatience
+	}
+	return least
+}
+
+// staysForNow says who would get the group by itself if this node need not be
+// rebooted by a person first: nobody is left without a service for waiting on one.
+func staysForNow(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty string) []Reason {
+	if !byHand(g, dirty) {
+		return nil
+	}
+	why := since(dirty, "here")
+	way := func(to string) string {
+		return fmt.Sprintf("understudy move %s %s stops it here; then reboot %s", g.Name, to, s.Node)
+	}
+	var out []Reason
+	for _, n := range networks(g) {
+		up, down := networkUp(n, c, s)
+		if up != Absent {
+			continue
+		}
+		i := slices.IndexFunc(g.Nodes, func(other string) bool {
+			p := s.Peer(other)
+			return other != s.Node && isReady(p, g) && slices.Contains(p.Status.Networks, n)
+		})
+		if i < 0 {
+			out = append(out, networkDown(n, down))
+			continue
+		}
+		out = append(out, Reason{Text: fmt.Sprintf("network %s is down here (%s) and %s has it, but %s", n, down, g.Nodes[i], why), Way: way(g.Nodes[i])})
+	}
+	if claim.Pinned == "" && mayFallBack(g, s.At) {
+		for _, name := range g.Nodes[:g.Priority(s.Node)] {
+			if isReady(s.Peer(name), g) {
+				out = append(out, Reason{Text: fmt.Sprintf("%s is back, has higher priority and is ready, but %s", name, why), Way: way(name)})
+				break
+			}
+		}
+	}
+	return out
+}
+
