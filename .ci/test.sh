@@ -12,11 +12,28 @@ want ip iproute2
 want nft nftables
 want nsenter util-linux
 want fence_dummy fence-agents
+want krb5kdc krb5-kdc
+want kadmin.local krb5-admin-server
+want kinit krb5-user
+want /usr/libexec/samba/samba-dcerpcd samba # its endpoint mapper, and python3-samba with it
 if [ "$(id -u)" = 0 ] && [ ${#need[@]} -gt 0 ] && command -v apt-get >/dev/null; then
   echo "installing: ${need[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # The tests start these programs on hosts of their own; on this machine none may
+  # start, now (invoke-rc.d(8), policy-rc.d) or at the next boot.
+  deny=/usr/sbin/policy-rc.d
+  if [ ! -e "$deny" ]; then
+    mine=1
+    trap 'rm -f "$deny"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$deny" && chmod 755 "$deny"
+  fi
   apt-get update -qq >/dev/null
   apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+  if [ -d /run/systemd/system ]; then
+    dpkg -L "${need[@]}" | sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p' | xargs -r systemctl disable -q 2>/dev/null || true
+  fi
+  trap - EXIT
+  [ -z "${mine:-}" ] || rm -f "$deny"
 fi
 
 unformatted=$(gofmt -l cmd config fsm observers reconcile)
