@@ -123,7 +123,7 @@ func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dir
 	if !mine {
 		return fsm.Free, free(claim)
 	}
-	if why := mustYield(c, g, s, claim, dirty); why != "" {
+	if why, _ := mustYield(c, g, s, claim, dirty); why != "" {
 		return fsm.Yield, why
 	}
 	if missing := inv.Missing(); len(missing) > 0 {
@@ -151,6 +151,8 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 		return Waiting // for the reboot; also while it is under way
 	case d.Goal == Hold && len(d.Plan.Steps) > 0:
 		return Acquiring
+	case d.Transition.To.Holds() && d.Goal == Hold && d.Transition.Event == fsm.Broken:
+		return Waiting // for what its applications need on this node
 	case d.Transition.To.Holds() && d.Goal == Hold:
 		return Serving
 	case d.Transition.To.Holds():

@@ -89,11 +89,20 @@ func (b *builder) hold(take taking) {
 		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned}, ev.Detail)
 	}
 
-	brokenOff := !take.OK && b.s.Memory[b.g.Name].Whole != b.claim.Epoch
+	m := b.s.Memory[b.g.Name]
+	brokenOff := !take.OK && m.Whole != b.claim.Epoch
+	anew := take.OK || brokenOff || m.Lost == b.claim.Epoch
 	restart := b.stopWhatMust(brokenOff)
+	up := b.takingUp(take)
+	if anew {
+		b.beforeTakingUp(up, !brokenOff)
+	}
 	b.storage(take.OK || brokenOff)
 	b.addresses(ev, take.OK)
 	b.applications(restart)
+	if anew && len(b.plan.Waits) == 0 {
+		b.afterTakingUp(up)
+	}
 }
 
 // stopWhatMust stops applications that cannot go on: one that is half up, those
@@ -221,7 +230,8 @@ func (b *builder) addresses(ev Evidence, taking bool) {
 // Actions").
 func (b *builder) applications(first int) {
 	saved := b.s.Memory[b.g.Name].SavedHostname
-	if first == len(b.g.Applications) {
+	apps := b.startable(b.g.Applications[first:])
+	if len(apps) == 0 {
 		if saved != "" {
 			b.add(RestoreHostname{Name: saved}, "a start has ended and left it changed")
 		}
@@ -239,7 +249,7 @@ func (b *builder) applications(first int) {
 			back = b.s.Hostname.Value
 		}
 	}
-	for _, a := range b.g.Applications[first:] {
+	for _, a := range apps {
 		for _, p := range a.Purge {
 			if m, ok := b.mountBelow(p.Path); ok {
 				b.add(PurgeFiles{Purge: p, Mount: m}, "left behind by the last run")
@@ -250,6 +260,7 @@ func (b *builder) applications(first int) {
 		b.mark(a)
 		b.start(a)
 		b.add(Verify{Group: b.g.Name, App: a}, "an exit status is no proof")
+		b.notices(a)
 	}
 	if named || saved != "" {
 		b.add(RestoreHostname{Name: back}, "the host keeps its own name")
@@ -304,6 +315,7 @@ func (b *builder) clean() {
 		st := b.inv.State(AppItem, a.Name)
 		return st == Present || st == Wrong || st == Unknown && here || mine && b.s.Memory[b.g.Name].ErrorVerb != ""
 	}
+	b.beforeLettingGo(mine)
 	b.stops(up)
 	for _, a := range slices.Backward(b.g.Addresses) {
 		if st := b.inv.State(AddressItem, a.Label); st == Present || st == Wrong {
@@ -311,10 +323,14 @@ func (b *builder) clean() {
 		}
 	}
 	if b.dirty != "" {
+		if len(b.plan.Steps) > 0 {
+			b.afterLettingGo(mine)
+		}
 		b.barrier(mine)
 		return
 	}
 	b.unmounts(mine)
+	b.afterLettingGo(mine)
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
 		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")

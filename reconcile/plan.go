@@ -51,7 +51,7 @@ func (p Plan) Fingerprint() string {
 	for _, s := range p.Steps {
 		step := s.Step
 		if t, ok := step.(TakeClaim); ok {
-			t.Was.At = time.Time{} // a wall clock, for people
+			t.Was.At, t.Was.From = time.Time{}, "" // for people and hooks
 			step = t
 		}
 		_ = enc.Encode(fmt.Sprintf("%T", step))
@@ -101,6 +101,9 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 		Steps: []stepJSON{}, Waits: p.Waits, Blocked: p.Blocked,
 		ExpectMS: p.Cost().Milliseconds(), Fingerprint: p.Fingerprint(),
 	}
+	if p.Group == NodeGroup { // services have no role
+		out.From, out.To, out.Event = "", "", ""
+	}
 	for _, s := range p.Steps {
 		sp := s.Step.Spec()
 		out.Steps = append(out.Steps, stepJSON{
@@ -119,7 +122,11 @@ func (p Plan) Text(w io.Writer) {
 	if p.To != p.From {
 		role += " → " + p.To.String()
 	}
-	fmt.Fprintf(w, "group %s · %s · %s: %s\n", p.Group, p.Policy, p.Node, role)
+	if p.Group == NodeGroup {
+		fmt.Fprintf(w, "services · %s\n", p.Node)
+	} else {
+		fmt.Fprintf(w, "group %s · %s · %s: %s\n", p.Group, p.Policy, p.Node, role)
+	}
 	writeWrapped(w, "why: ", p.Why)
 	for _, r := range p.Blocked {
 		writeWrapped(w, "blocked: ", r.String())

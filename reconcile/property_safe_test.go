@@ -66,6 +66,12 @@ func declared(t failer, c *config.Config, g *config.Group, s *Snapshot, step Ste
 		ok = st.Group == g.Name && application(st.App)
 	case ProveRelease:
 		ok = same(st.Group, *g)
+	case RunHook:
+		ok = st.Group == g.Name && slices.ContainsFunc(c.Hooks, func(h config.Hook) bool {
+			return same(h, st.Hook) && h.Group == g.Name && slices.Contains(h.Nodes, s.Node)
+		})
+	case Notify:
+		ok = st.Group == g.Name && st.Text != ""
 	}
 	if !ok {
 		t.Fatalf("the file does not ask for %T %+v", step, step)

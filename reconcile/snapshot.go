@@ -284,8 +284,9 @@ type StoreView struct {
 type Claim struct {
 	Group    string    `json:"group"`
 	Holder   string    `json:"holder"`
-	BootID   string    `json:"boot_id"` // of the holder when it claimed
-	Epoch    uint64    `json:"epoch"`   // grows by one with every claim; zero: never claimed
+	BootID   string    `json:"boot_id"`        // of the holder when it claimed
+	From     string    `json:"from,omitempty"` // the holder before, "" if there was none
+	Epoch    uint64    `json:"epoch"`          // grows by one with every claim; zero: never claimed
 	Released bool      `json:"released,omitempty"`
 	Evidence Evidence  `json:"evidence"`         // why it was safe to take
 	Reason   string    `json:"reason,omitempty"` // the sentence that `why` prints

@@ -155,7 +155,7 @@ func (s Start) Spec() Spec {
 	for _, e := range s.Environment {
 		detail += ", " + e.Key + "=" + e.Value
 	}
-	return Spec{
+	sp := Spec{
 		Verb: "start", Object: s.App.Name, Detail: detail,
 		Command: environment(s.Environment) + quote(argv),
 		Pre:     "every file system and address of the group is here",
@@ -163,6 +163,10 @@ func (s Start) Spec() Spec {
 		Undo:    "stop " + s.App.Name,
 		Limit:   s.App.StartLimit, Expect: 50 * time.Millisecond, Storage: true, Needs: storageNeeds,
 	}
+	if s.Group == NodeGroup { // it belongs to its host and touches nothing shared
+		sp.Pre, sp.Storage, sp.Needs = "", false, 0
+	}
+	return sp
 }
 
 // Spec implements Step.

@@ -255,6 +255,9 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 			return Reason{Text: a.Device + " is not there", Way: "attach the disk, or correct the device of the aggregate"}, false
 		}
 	}
+	if r, yes := withoutClient(c, g, s); yes {
+		return r, false
+	}
 	return Reason{}, true
 }
 
@@ -320,32 +323,33 @@ func retryWay(m Memory, claim Claim) string {
 	return "tried again by itself"
 }
 
-// mustYield says why the holder of a claim should let it go, "" if it should not.
+// mustYield says why the holder of a claim should let it go, "" if it should not,
+// and to which node, "" if to whoever takes it.
 //
 // One that a person must reboot afterwards gives nothing away by itself while it
 // serves: the service would be down until somebody comes.
-func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty string) string {
+func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty string) (why, to string) {
 	if m := s.Memory[g.Name]; m.Failed != "" {
-		return m.Failed
+		return m.Failed, ""
 	}
 	if s.Stopping != "" {
-		return "this node is leaving: " + s.Stopping
+		return "this node is leaving: " + s.Stopping, ""
 	}
 	if s.Memory[g.Name].Stuck != "" {
-		return "" // it has been tried, and half let go it served nobody
+		return "", "" // it has been tried, and half let go it served nobody
 	}
 	ready := func(name string) bool { return isReady(s.Peer(name), g) }
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node && ready(req.To) {
-		return strings.TrimSuffix(fmt.Sprintf("%s moves it to %s: %s", req.By, req.To, req.Reason), ": ")
+		return strings.TrimSuffix(fmt.Sprintf("%s moves it to %s: %s", req.By, req.To, req.Reason), ": "), req.To
 	}
 	if byHand(g, dirty) {
-		return ""
+		return "", ""
 	}
 	for _, n := range networks(g) {
 		if up, why := networkUp(n, c, s); up == Absent {
 			for _, other := range g.Nodes {
 				if other != s.Node && ready(other) && slices.Contains(s.Peer(other).Status.Networks, n) {
-					return fmt.Sprintf("network %s is down here (%s) and %s has it", n, why, other)
+					return fmt.Sprintf("network %s is down here (%s) and %s has it", n, why, other), other
 				}
 			}
 		}
@@ -353,11 +357,11 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirt
 	if claim.Pinned == "" && mayFallBack(g, s.At) {
 		for _, name := range g.Nodes[:g.Priority(s.Node)] {
 			if ready(name) {
-				return fmt.Sprintf("%s is back, has higher priority and is ready", name)
+				return fmt.Sprintf("%s is back, has higher priority and is ready", name), name
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // mustStay says what should move the group and cannot, nil if nothing should.

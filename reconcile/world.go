@@ -102,6 +102,11 @@ func Around(c *config.Config, s *Snapshot) *World {
 			}
 			h.Memory[g.Name] = m
 		}
+		for _, sv := range ServicesOn(c, n.Name) {
+			if !w.Down[n.Name] {
+				h.run(NodeGroup, sv.Application)
+			}
+		}
 		w.Hosts = append(w.Hosts, h)
 	}
 	return w
@@ -136,6 +141,9 @@ func (w *World) boot(name string, since time.Time) *Snapshot {
 			apps = append(apps, AppState{Group: g.Name, App: a.Name, Daemons: stopped(a)})
 		}
 	}
+	for _, sv := range ServicesOn(w.Config, name) {
+		apps = append(apps, AppState{Group: NodeGroup, App: sv.Name, Daemons: stopped(sv.Application)})
+	}
 	s.Devices, s.Apps = Read(devices, w.Now), Read(apps, w.Now)
 	return s
 }
@@ -149,6 +157,13 @@ func (w *World) Settle() []Stage {
 		for _, s := range w.Hosts {
 			if w.Down[s.Node] {
 				continue
+			}
+			if sv := DecideServices(w.Config, w.look(s)); !sv.Plan.Empty() {
+				moved = true
+				for _, p := range sv.Plan.Steps {
+					w.apply(s, nil, p.Step)
+				}
+				out = appendStage(out, sv.Plan)
 			}
 			for i := range w.Config.Groups {
 				g := &w.Config.Groups[i]

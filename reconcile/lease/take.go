@@ -42,7 +42,7 @@ func (k *Keeper) Take(ctx context.Context, t reconcile.TakeClaim) (reconcile.Cla
 		return fail(fmt.Errorf("%w, or only %s of it is left", ErrNoLease, max(left, 0).Round(time.Millisecond)))
 	}
 	c, err := k.put(ctx, id, reconcile.Claim{
-		Group: t.Group, Holder: k.node, BootID: k.boot, Epoch: t.Epoch,
+		Group: t.Group, Holder: k.node, BootID: k.boot, From: was.Holder, Epoch: t.Epoch,
 		Evidence: t.Evidence, Reason: t.Reason, Pinned: t.Pinned, At: time.Now().UTC().Round(0),
 	}, was.Revision)
 	if err != nil {
