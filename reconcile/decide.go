@@ -21,7 +21,7 @@ type Decision struct {
 	// none; AtBarrier says that nothing else is left to be done here.
 	Dirty     string
 	AtBarrier bool
-	Status     GroupStatus // what this node tells the others
+	Status    GroupStatus // what this node tells the others
 }
 
 // Goal is what a role implies for the host.

@@ -234,4 +234,3 @@ func staysForNow(c *config.Config, g *config.Group, s *Snapshot, claim Claim, di
 	}
 	return out
 }
-
