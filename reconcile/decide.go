@@ -40,6 +40,9 @@ func (g Goal) String() string { return [...]string{"leave", "clean", "hold"}[g] 
 // Decide is one pass of one group: snapshot in, role and plan out. It is the
 // only way to a plan, for the resident service, `plan` and what-if alike.
 func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
+	if IsExternal(c) {
+		return decideExternal(c, g, s)
+	}
 	d := Decision{Inventory: takeInventory(c, g, s)}
 	d.Dirty = stays(g, s, d.Inventory)
 	d.Facts = fsm.Facts{
@@ -84,6 +87,9 @@ func Want(r fsm.Role, e fsm.Event, mayTake bool) Goal {
 // Classify turns a snapshot into the one event that fsm is offered, and says
 // what in the snapshot made it. The order is that of fsm.Events.
 func Classify(c *config.Config, g *config.Group, s *Snapshot) (fsm.Event, string) {
+	if IsExternal(c) {
+		return look(c, g, s).classify()
+	}
 	inv := takeInventory(c, g, s)
 	return classify(c, g, s, inv, stays(g, s, inv))
 }

@@ -31,9 +31,11 @@ type ItemKind string
 
 // The kinds of item, in the order of taking up.
 const (
-	MountItem   ItemKind = "mount"
-	AddressItem ItemKind = "address"
-	AppItem     ItemKind = "application"
+	MountItem ItemKind = "mount"
+	// AggregateItem is a device that is not mounted; with store external only.
+	AggregateItem ItemKind = "aggregate"
+	AddressItem   ItemKind = "address"
+	AppItem       ItemKind = "application"
 )
 
 // Item is one resource of a group as this host has it.

@@ -148,7 +148,7 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 		h.Addrs = Read(append(slices.Clone(h.Addrs.Value), Addr{Link: args[1], Prefix: prefix}), noon)
 		return err
 	default:
-		return errors.New("no such word for a node")
+		return s.external(h, word, args)
 	}
 	return nil
 }

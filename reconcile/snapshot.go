@@ -236,8 +236,12 @@ type GroupStatus struct {
 	// come that far yet is neither ready nor unfit.
 	Unfit bool `json:"unfit,omitempty"`
 	// Dirty: only a reboot of the node lets go of the group's disks.
-	Dirty  bool   `json:"dirty,omitempty"`
-	Reason string `json:"reason,omitempty"` // why not ready, or what the phase waits for
+	Dirty bool `json:"dirty,omitempty"`
+	// Here: every file system and address of the group is seen there. Running: one of
+	// its applications is. Both are said only with store external.
+	Here    bool   `json:"here,omitempty"`
+	Running bool   `json:"running,omitempty"`
+	Reason  string `json:"reason,omitempty"` // why not ready, or what the phase waits for
 }
 
 // Phase is derived on every pass and never stored.
@@ -376,4 +380,14 @@ type Memory struct {
 	// DirtyErr is why the record of it could not be read, "" if it could: then it is
 	// not known whether a reboot is needed, and nothing is started that would need one.
 	DirtyErr string
+
+	// With store external only. Released is the boot in which the other manager said
+	// that it takes the group away, "" if it did not, or if the group has been away
+	// since. Partly is since when only a part of it is here, zero if it is not so.
+	// Left is the boot in which it was taken away from a host that only a reboot makes
+	// let go. Peers is the last that each peer said about the group's disks.
+	Released string
+	Left     string
+	Partly   time.Time
+	Peers    map[string]PeerMark
 }

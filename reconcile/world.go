@@ -51,6 +51,7 @@ func Steady(c *config.Config, now time.Time) *World {
 	for _, n := range c.Nodes {
 		w.Hosts = append(w.Hosts, w.boot(n.Name, now.Add(-time.Hour)))
 	}
+	w.begin()
 	w.Settle()
 	return w
 }
@@ -170,13 +171,15 @@ func (w *World) Settle() []Stage {
 				if g.Priority(s.Node) < 0 {
 					continue
 				}
-				d := Decide(w.Config, g, w.look(s))
+				seen := w.look(s)
+				d := Decide(w.Config, g, seen)
 				m := s.Memory[g.Name]
 				moved = moved || m.Role != d.Transition.To
 				m.Role = d.Transition.To
 				if d.Transition.Event == fsm.Held {
-					m.Whole = w.Store.Claims[g.Name].Epoch
+					m.Whole = seen.Store.Value.Claims[g.Name].Epoch
 				}
+				m = Remember(w.Config, g, seen, m)
 				s.Memory[g.Name] = m
 				if !d.Plan.Empty() {
 					moved = true
@@ -238,6 +241,9 @@ func (w *World) look(s *Snapshot) *Snapshot {
 		}
 		out.Peers = append(out.Peers, p)
 	}
+	if IsExternal(w.Config) {
+		out.Lease, out.Store = Lease{}, Observed(w.Config, &out)
+	}
 	return &out
 }
 
@@ -251,6 +257,11 @@ func (w *World) says(s *Snapshot) NodeStatus {
 	for i := range w.Config.Groups {
 		g := &w.Config.Groups[i]
 		role := s.Memory[g.Name].Role
+		if IsExternal(w.Config) {
+			v := look(w.Config, g, &view)
+			st.Groups = append(st.Groups, v.status(Decision{Transition: fsm.Transition{To: role}, Facts: fsm.Facts{Clean: v.clean() && v.dirty() == ""}, Dirty: v.dirty()}))
+			continue
+		}
 		inv := takeInventory(w.Config, g, &view)
 		gs := GroupStatus{Group: g.Name, Role: role, Dirty: stays(g, &view, inv) != ""}
 		r, fit := unfit(w.Config, g, &view)
@@ -269,6 +280,9 @@ func (w *World) says(s *Snapshot) NodeStatus {
 // Happen changes the world as the what-if says and returns the plans that
 // follow, on every node.
 func (w *World) Happen(e WhatIf) ([]Stage, error) {
+	if IsExternal(w.Config) {
+		return w.happenExternal(e)
+	}
 	switch e.Kind {
 	case NodeDown:
 		if w.Down[e.Node] {
@@ -312,7 +326,8 @@ func (w *World) holder(group string) (*Snapshot, *config.Group) {
 func (w *World) reboot(s *Snapshot) {
 	next := w.boot(s.Node, w.Now.Add(-time.Hour))
 	for name, m := range s.Memory {
-		next.Memory[name] = Memory{Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, SavedHostname: m.SavedHostname}
+		next.Memory[name] = Memory{Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, SavedHostname: m.SavedHostname,
+			Released: m.Released, Left: m.Left, Peers: m.Peers}
 	}
 	*s = *next
 }

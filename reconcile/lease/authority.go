@@ -14,8 +14,8 @@ import (
 // and fences. All fields but the last are needed.
 type Authority struct {
 	Keeper *Keeper
-	Node   string                                            // this node
-	Peers  func() []reconcile.Peer                           // as they are heard at the moment of the call
+	Node   string                                             // this node
+	Peers  func() []reconcile.Peer                            // as they are heard at the moment of the call
 	Off    func(ctx context.Context, f reconcile.Fence) error // runs the agent; nil only after it confirmed off
 
 	fences singleflight.Group // by node: two groups may want the same node off
