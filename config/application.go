@@ -7,52 +7,62 @@ import (
 	"strings"
 )
 
+// application reads an application of a group.
 func (b *builder) application(f *fileApplication, g *Group, what string) Application {
-	a := Application{Profile: f.Profile.or(""), Line: f.line}
 	if f.bad {
-		return a
+		return Application{Profile: f.Profile.or(""), Line: f.line}
 	}
 	b.applyProfile(f, what)
-	a.Name = b.appName(f, g, what)
-	what = titled(what, "application", a.Name)
-	a.Run = b.command(&f.Run, what+": run")
-	a.Start = b.command(&f.Start, what+": start")
-	a.Stop = b.command(&f.Stop, what+": stop")
-	if argv := b.command(&f.Probe, what+": probe"); argv != nil {
-		a.Probes = []Probe{{Command: argv}}
+	names := make([]string, len(g.Applications))
+	for i := range g.Applications {
+		names[i] = g.Applications[i].Name
 	}
-	a.StartLimit = b.within(&f.StartLimit, DefaultStartLimit, rangeLimit, what+": start_limit")
-	a.StopLimit = b.within(&f.StopLimit, DefaultStopLimit, rangeLimit, what+": stop_limit")
-	a.ProbeLimit = b.within(&f.ProbeLimit, DefaultProbeLimit, rangeLimit, what+": probe_limit")
-	if f.Probe.set {
-		a.ProbeInterval = b.within(&f.ProbeInterval, DefaultProbeInterval, rangeProbe, what+": probe_interval")
-	} else if f.ProbeInterval.set {
-		b.add(ruleProbe, f.ProbeInterval.line, "write probe = [...], or take it out", "%s: probe_interval is set, but there is no probe", what)
-	}
+	name := b.appName(f, names, what)
+	what = titled(what, "application", name)
+	a := b.values(f, what)
+	a.Name = name
 	b.startAndStop(f, what)
-	for i := range f.Daemons {
-		a.Daemons = append(a.Daemons, b.daemon(&f.Daemons[i], a.Daemons, what))
-	}
 	if f.Run.set && len(a.Daemons) == 0 {
 		a.Daemons = []Daemon{{Name: a.Name}}
 	}
-	a.Environment = b.environment(f, what)
 	for i := range f.Purge {
-		if p, ok := b.purge(&f.Purge[i], g, what); ok {
-			a.Purge = append(a.Purge, p)
+		if b.purgeInside(&f.Purge[i], g, what) {
+			a.Purge = append(a.Purge, Purge{Path: f.Purge[i].Path.v, Tree: f.Purge[i].Tree.or(false)})
 		}
 	}
+	return a
+}
+
+// values checks what an application's keys say, each for itself: what holds for
+// those of a profile too. The name, and purge, depend on where it stands.
+func (b *builder) values(f *fileApplication, what string) Application {
+	a := Application{Profile: f.Profile.or(""), Line: f.line}
+	a.Run = b.command(&f.Run, what+": run")
+	a.Start = b.command(&f.Start, what+": start")
+	a.Stop = b.command(&f.Stop, what+": stop")
+	a.Probes = b.probes(f, what)
+	a.StartLimit = b.within(&f.StartLimit, DefaultStartLimit, rangeLimit, what+": start_limit")
+	a.StopLimit = b.within(&f.StopLimit, DefaultStopLimit, rangeLimit, what+": stop_limit")
+	a.ProbeLimit = b.within(&f.ProbeLimit, DefaultProbeLimit, rangeLimit, what+": probe_limit")
+	if f.Probe.set || len(f.Probes) > 0 {
+		a.ProbeInterval = b.within(&f.ProbeInterval, DefaultProbeInterval, rangeProbe, what+": probe_interval")
+	}
+	for i := range f.Daemons {
+		a.Daemons = append(a.Daemons, b.daemon(&f.Daemons[i], a.Daemons, what))
+	}
+	a.Environment = b.environment(f, what)
 	a.RPCExclude = f.RPCExclude.or(false)
+	b.nature(f, &a, what)
 	return a
 }
 
 // appName is the declared name, or that of the profile.
-func (b *builder) appName(f *fileApplication, g *Group, what string) string {
+func (b *builder) appName(f *fileApplication, before []string, what string) string {
 	name, line := f.Name.or(f.Profile.or("")), max(f.line, f.Name.line)
 	if !b.required(f.Name.set || f.Profile.set, line, what+": application", "name", `"NAME"`) || f.Name.bad || name == "" && !f.Name.set {
 		return name
 	}
-	if b.name(name, line, what+": application") && slices.ContainsFunc(g.Applications, func(a Application) bool { return a.Name == name }) {
+	if b.name(name, line, what+": application") && slices.Contains(before, name) {
 		b.add(ruleAppTwice, line, "write name = ... to tell them apart", "%s: two applications are named %s", what, name)
 	}
 	return name
@@ -80,6 +90,9 @@ func (b *builder) startAndStop(f *fileApplication, what string) {
 	if run && len(f.Daemons) > 0 {
 		b.add(ruleRunAndDaemon, f.Daemons[0].line, "take them out: the program that run starts is known", "%s: daemons are set beside run", what)
 	}
+	if f.ProbeInterval.set && !f.Probe.set && f.lacks("probes", len(f.Probes)) {
+		b.add(ruleProbe, f.ProbeInterval.line, "write probe = [...], or take it out", "%s: probe_interval is set, but there is no probe", what)
+	}
 	if f.Start.ok() && !run && f.lacks("daemons", len(f.Daemons)) {
 		b.add(ruleStartNoDaemon, f.Start.line, `write daemons = [{ name = "NAME", exe = "/path/of/daemon" }]`,
 			"%s: start has no daemons, so nothing would tell whether it runs", what)
@@ -87,7 +100,7 @@ func (b *builder) startAndStop(f *fileApplication, what string) {
 }
 
 func (b *builder) daemon(f *fileDaemon, before []Daemon, what string) Daemon {
-	d := Daemon{Name: f.Name.or(""), Exe: f.Exe.or(""), PIDFile: f.PIDFile.or(""), Match: f.Match.or("")}
+	d := Daemon{Name: f.Name.or(""), Exe: f.Exe.or(""), PIDFile: f.PIDFile.or(""), Match: f.Match.or(""), Optional: f.Optional.or(false)}
 	if f.bad {
 		return d
 	}
@@ -128,29 +141,34 @@ func (b *builder) environment(f *fileApplication, what string) []Option {
 	return env
 }
 
-// purge checks that a path lies strictly below a mount of the group, since only
-// there is it shared storage that nobody else writes to.
-func (b *builder) purge(f *filePurge, g *Group, what string) (Purge, bool) {
-	p := Purge{Path: f.Path.or(""), Tree: f.Tree.or(false)}
+// purgePath checks the path of a purge for itself.
+func (b *builder) purgePath(f *filePurge, what string) bool {
 	what += ": purge"
-	if f.bad {
-		return p, false
+	return !f.bad && b.required(f.Path.set, f.line, what, "path", `"/srv/NAME/stale"`) && f.Path.ok() &&
+		b.cleanPath(f.Path.v, f.Path.line, what)
+}
+
+// purgeInside checks that a path lies strictly below a mount of the group, since
+// only there is it shared storage that nobody else writes to.
+func (b *builder) purgeInside(f *filePurge, g *Group, what string) bool {
+	if !b.purgePath(f, what) {
+		return false
 	}
-	if !b.required(f.Path.set, f.line, what, "path", `"/srv/NAME/stale"`) || !f.Path.ok() {
-		return p, false
-	}
-	if !b.cleanPath(p.Path, f.Path.line, what) {
-		return p, false
-	}
-	inside, mount := false, false
+	p, under := f.Path.v, Filesystem{}
 	for _, fs := range g.Filesystems {
-		inside = inside || fs.Mount != "" && below(p.Path, fs.Mount)
-		mount = mount || p.Path == fs.Mount
+		if fs.Mount != "" && (p == fs.Mount || below(p, fs.Mount)) && len(fs.Mount) > len(under.Mount) {
+			under = fs
+		}
 	}
-	if mount || !inside {
+	switch {
+	case under.Mount == "" || p == under.Mount:
 		b.add(rulePurge, f.Path.line, "add the file system that holds it, or write purge = [] to delete nothing",
-			"%s %s is not strictly below a mount of the group", what, p.Path)
-		return p, false
+			"%s: purge %s is not strictly below a mount of the group", what, p)
+	case under.Local:
+		b.add(rulePurge, f.Path.line, "take it out: no other node has left anything there",
+			"%s: purge %s lies on %s, which is a local file system", what, p, under.Mount)
+	default:
+		return true
 	}
-	return p, true
+	return false
 }

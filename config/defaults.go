@@ -55,6 +55,10 @@ const (
 	// DefaultProbeLimit and DefaultProbeInterval: a probe that takes longer is bad.
 	DefaultProbeLimit    = 10 * time.Second
 	DefaultProbeInterval = 10 * time.Second
+
+	// DefaultHookLimit is enough for a page or a mail, and bounds what a hook that
+	// hangs adds to a failover.
+	DefaultHookLimit = 30 * time.Second
 )
 
 // span is the range of a duration, ends included.

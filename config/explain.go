@@ -15,6 +15,9 @@ func Explain(c *Config) []byte {
 	p := &printer{external: c.Lease.Store == StoreExternal}
 	p.key("cluster", quote(c.Cluster), "part of every key in the store")
 	p.key("key_file", quote(c.KeyFile), "shared by all machines; authenticates their traffic")
+	if c.Configuration != "" {
+		p.key("configuration", quote(string(c.Configuration)), "what the groups amount to")
+	}
 	p.lease(c)
 	p.header("[keepalive]")
 	p.span("interval", c.Keepalive.Interval, "between two packets on each network")
@@ -29,6 +32,15 @@ func Explain(c *Config) []byte {
 	}
 	for i := range c.Groups {
 		p.group(&c.Groups[i])
+	}
+	for i := range c.Services {
+		s := &c.Services[i]
+		p.header("[[service]]")
+		p.application(&s.Application)
+		p.key("nodes", list(s.Nodes), "where it is kept up; it never moves")
+	}
+	for i := range c.Hooks {
+		p.hook(&c.Hooks[i])
 	}
 	return p.out.Bytes()
 }
@@ -105,14 +117,21 @@ func (p *printer) group(g *Group) {
 	p.key("restarts", strconv.Itoa(g.Restarts), "in place, before it is handed on")
 	p.span("restart_window", g.RestartWindow, "in which they are counted")
 	p.key("on_release_failure", quote(string(g.OnReleaseFailure)), "block waits for a person, self-fence resets the host")
+	p.key("reboot", quote(string(g.Reboot)), "of a node whose disks only a reboot sets free")
 	for i := range g.Addresses {
 		p.address(name, &g.Addresses[i])
 	}
 	for i := range g.Filesystems {
 		p.filesystem(name, &g.Filesystems[i])
 	}
+	for i := range g.Aggregates {
+		p.header("[[" + name + ".aggregate]]")
+		p.key("device", quote(g.Aggregates[i].Device), "shared and not mounted; the same on every node")
+		p.key("volume_group", quote(g.Aggregates[i].Volume), `switched on before; "" for a plain device`)
+	}
 	for i := range g.Applications {
-		p.application(name, &g.Applications[i])
+		p.header("[[" + name + ".application]]")
+		p.application(&g.Applications[i])
 	}
 }
 
@@ -129,37 +148,11 @@ func (p *printer) filesystem(group string, fs *Filesystem) {
 	p.key("device", quote(fs.Device), "the same on every node")
 	p.key("type", quote(fs.Type), "as for mount -t")
 	p.key("options", list(fs.Options), "as for mount -o")
+	if fs.Local {
+		p.key("local", "true", "on a disk of the node's own")
+		return
+	}
 	p.key("volume_group", quote(fs.Volume), `switched on before; "" for a plain device`)
-}
-
-func (p *printer) application(group string, a *Application) {
-	p.header("[[" + group + ".application]]")
-	p.key("name", quote(a.Name), "within the group")
-	if a.Profile != "" {
-		p.key("profile", quote(a.Profile), "every key of it is spelled out below")
-	}
-	if a.Run != nil {
-		p.key("run", list(a.Run), "stays in the foreground; ended by SIGTERM")
-	}
-	if a.Start != nil {
-		p.key("start", list(a.Start), "returns when the work is done")
-	}
-	if a.Stop != nil {
-		p.key("stop", list(a.Stop), "returns when the work is done")
-	}
-	p.span("start_limit", a.StartLimit, "after so long it has failed")
-	p.span("stop_limit", a.StopLimit, "after so long signals follow")
-	if len(a.Probes) > 0 {
-		p.key("probe", list(a.Probes[0].Command), "exits 0 when the service answers")
-		p.span("probe_interval", a.ProbeInterval, `while serving; "0s": only after a start`)
-	}
-	p.span("probe_limit", a.ProbeLimit, "after so long a probe is bad")
-	p.key("environment", optionTable(a.Environment), "added to a clean one")
-	if a.Run == nil {
-		p.key("daemons", daemonList(a.Daemons), "how its processes are recognised")
-	}
-	p.key("purge", purgeList(a.Purge), "deleted from shared storage before every start")
-	p.key("rpc_exclude", strconv.FormatBool(a.RPCExclude), "keeps RPC servers off addresses that stay behind")
 }
 
 // String is the fallback as the file writes it.
@@ -212,31 +205,13 @@ func optionTable(options []Option) string {
 }
 
 // array writes inline tables one a line.
-func array(tables []string) string {
-	if len(tables) == 0 {
+func array[T any](items []T, table func(T) string) string {
+	if len(items) == 0 {
 		return "[]"
 	}
+	tables := make([]string, len(items))
+	for i, item := range items {
+		tables[i] = table(item)
+	}
 	return "[\n\t" + strings.Join(tables, ",\n\t") + ",\n]"
-}
-
-func daemonList(daemons []Daemon) string {
-	var tables []string
-	for _, d := range daemons {
-		kv := []string{"name", quote(d.Name)}
-		for _, k := range []Option{{"exe", d.Exe}, {"pid_file", d.PIDFile}, {"match", d.Match}} {
-			if k.Value != "" {
-				kv = append(kv, k.Key, quote(k.Value))
-			}
-		}
-		tables = append(tables, inline(kv...))
-	}
-	return array(tables)
-}
-
-func purgeList(purges []Purge) string {
-	var tables []string
-	for _, p := range purges {
-		tables = append(tables, inline("path", quote(p.Path), "tree", strconv.FormatBool(p.Tree)))
-	}
-	return array(tables)
 }

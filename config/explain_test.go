@@ -26,9 +26,18 @@ func bare(c *config.Config) *config.Config {
 		for j := range g.Filesystems {
 			g.Filesystems[j].Line = 0
 		}
+		for j := range g.Aggregates {
+			g.Aggregates[j].Line = 0
+		}
 		for j := range g.Applications {
 			g.Applications[j].Line = 0
 		}
+	}
+	for i := range c.Services {
+		c.Services[i].Line = 0
+	}
+	for i := range c.Hooks {
+		c.Hooks[i].Line = 0
 	}
 	return c
 }

@@ -76,13 +76,16 @@ type tabler interface{ head() *table }
 
 type fileConfig struct {
 	table
-	Cluster   val[string]   `toml:"cluster"`
-	KeyFile   val[string]   `toml:"key_file"`
-	Lease     fileLease     `toml:"lease"`
-	Keepalive fileKeepalive `toml:"keepalive"`
-	Witness   fileWitness   `toml:"witness"`
-	Node      []fileNode    `toml:"node,named"`
-	Group     []fileGroup   `toml:"group,named"`
+	Cluster       val[string]   `toml:"cluster"`
+	KeyFile       val[string]   `toml:"key_file"`
+	Configuration val[string]   `toml:"configuration"`
+	Lease         fileLease     `toml:"lease"`
+	Keepalive     fileKeepalive `toml:"keepalive"`
+	Witness       fileWitness   `toml:"witness"`
+	Node          []fileNode    `toml:"node,named"`
+	Group         []fileGroup   `toml:"group,named"`
+	Service       []fileService `toml:"service"`
+	Hook          []fileHook    `toml:"hook"`
 }
 
 type fileLease struct {
@@ -142,7 +145,9 @@ type fileGroup struct {
 	RestartWindow    val[time.Duration] `toml:"restart_window"`
 	Hostname         val[string]        `toml:"hostname"`
 	OnReleaseFailure val[string]        `toml:"on_release_failure"`
+	Reboot           val[string]        `toml:"reboot"`
 	Address          []fileAddress      `toml:"address"`
+	Aggregate        []fileAggregate    `toml:"aggregate"`
 	Filesystem       []fileFilesystem   `toml:"filesystem"`
 	Application      []fileApplication  `toml:"application"`
 }
@@ -161,6 +166,13 @@ type fileFilesystem struct {
 	Type        val[string]    `toml:"type"`
 	Options     val[[]element] `toml:"options"`
 	VolumeGroup val[string]    `toml:"volume_group"`
+	Local       val[bool]      `toml:"local"`
+}
+
+type fileAggregate struct {
+	table
+	Device      val[string] `toml:"device"`
+	VolumeGroup val[string] `toml:"volume_group"`
 }
 
 type fileApplication struct {
@@ -179,14 +191,58 @@ type fileApplication struct {
 	Daemons       []fileDaemon       `toml:"daemons"` // nil: not given
 	Purge         []filePurge        `toml:"purge"`   // nil: not given
 	RPCExclude    val[bool]          `toml:"rpc_exclude"`
+	RPCInterfaces val[[]element]     `toml:"rpc_interfaces"`
+
+	Kind            val[string]       `toml:"kind"`
+	Roles           val[[]element]    `toml:"roles"`
+	Replicas        val[[]element]    `toml:"replicas"`
+	Ports           val[[]element]    `toml:"ports"`
+	Mounts          val[[]element]    `toml:"mounts"`
+	RebootToRelease val[bool]         `toml:"reboot_to_release"`
+	Notice          val[string]       `toml:"notice"`
+	Configured      val[[]element]    `toml:"configured"`
+	Probes          []fileProbe       `toml:"probes"`       // nil: not given
+	Requirements    []fileRequirement `toml:"requirements"` // nil: not given
+}
+
+// fileService is an application with nodes of its own instead of a group.
+type fileService struct {
+	fileApplication
+	Nodes val[[]element] `toml:"nodes"`
 }
 
 type fileDaemon struct {
 	table
-	Name    val[string] `toml:"name"`
-	Exe     val[string] `toml:"exe"`
-	PIDFile val[string] `toml:"pid_file"`
-	Match   val[string] `toml:"match"`
+	Name     val[string] `toml:"name"`
+	Exe      val[string] `toml:"exe"`
+	PIDFile  val[string] `toml:"pid_file"`
+	Match    val[string] `toml:"match"`
+	Optional val[bool]   `toml:"optional"`
+}
+
+type fileProbe struct {
+	table
+	Name    val[string]    `toml:"name"`
+	Command val[[]element] `toml:"command"`
+}
+
+type fileRequirement struct {
+	table
+	Name    val[string]    `toml:"name"`
+	Command val[[]element] `toml:"command"`
+	AtLeast val[string]    `toml:"at_least"`
+}
+
+type fileHook struct {
+	table
+	Name      val[string]        `toml:"name"`
+	Event     val[string]        `toml:"event"`
+	When      val[string]        `toml:"when"`
+	Group     val[string]        `toml:"group"`
+	Nodes     val[[]element]     `toml:"nodes"`
+	Command   val[[]element]     `toml:"command"`
+	Limit     val[time.Duration] `toml:"limit"`
+	OnFailure val[string]        `toml:"on_failure"`
 }
 
 type filePurge struct {

@@ -144,7 +144,7 @@ func (f *filler) structure(to reflect.Value, data any, at *place, path string) {
 			continue
 		}
 		ok := true
-		switch field := to.Field(keys[i].field); {
+		switch field := to.FieldByIndex(keys[i].field); {
 		case keys[i].named:
 			ok = f.named(field, m[name], where, full)
 		case field.Kind() == reflect.Slice:

@@ -94,10 +94,12 @@ func printable(s string) string {
 
 func unprintable(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }
 
-// sorted returns the findings by line, then rule, then message.
+// sorted returns the findings by line, then rule, then message; those of the file
+// itself before those of profiles.
 func (r *report) sorted() Findings {
+	other := func(f Finding) string { return strings.TrimPrefix(f.File, r.file) }
 	slices.SortFunc(r.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(other(a), other(b)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(r.findings)
 }

@@ -16,11 +16,13 @@ type claimed struct {
 	mounts    map[string]string
 	devices   map[string]string
 	volumes   map[string]string
+	local     []localDevice
 }
 
 // groups reads every group and compares them with each other.
 func (b *builder) groups() {
-	seen := &claimed{map[netip.Addr]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
+	seen := &claimed{addresses: map[netip.Addr]string{}, labels: map[string]string{}, mounts: map[string]string{},
+		devices: map[string]string{}, volumes: map[string]string{}}
 	for _, n := range b.config.Networks {
 		for _, m := range n.Members {
 			seen.addresses[m.Prefix.Addr()] = machine(m.Machine)
@@ -33,6 +35,7 @@ func (b *builder) groups() {
 		b.config.Groups = append(b.config.Groups, b.group(&b.file.Group[i], seen))
 	}
 	b.nested(seen)
+	b.apartFromShared(seen)
 }
 
 func machine(name string) string {
@@ -58,6 +61,7 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	g.Hostname = b.hostname(f, g.Policy, what)
 	g.OnReleaseFailure = word(b, &f.OnReleaseFailure, BlockOnReleaseFailure, what+": on_release_failure",
 		BlockOnReleaseFailure, RebootOnReleaseFailure)
+	g.Reboot = word(b, &f.Reboot, RebootByHand, what+": reboot", RebootByHand, RebootByUnderstudy)
 	for i := range f.Address {
 		if a, ok := b.serviceAddress(&f.Address[i], &g, seen, what); ok {
 			g.Addresses = append(g.Addresses, a)
@@ -66,11 +70,18 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	for i := range f.Filesystem {
 		g.Filesystems = append(g.Filesystems, b.filesystem(&f.Filesystem[i], &g, seen, what))
 	}
+	for i := range f.Aggregate {
+		g.Aggregates = append(g.Aggregates, b.aggregate(&f.Aggregate[i], &g, seen, what))
+	}
 	for i := range f.Application {
 		g.Applications = append(g.Applications, b.application(&f.Application[i], &g, what))
 	}
-	if f.lacks("address", len(f.Address)) && f.lacks("filesystem", len(f.Filesystem)) && f.lacks("application", len(f.Application)) {
+	if f.lacks("address", len(f.Address)) && f.lacks("filesystem", len(f.Filesystem)) && f.lacks("aggregate", len(f.Aggregate)) && f.lacks("application", len(f.Application)) {
 		b.add(ruleEmptyGroup, f.line, "add an address, a filesystem or an application", "%s holds nothing", what)
+	}
+	holds := func(a Application) bool { return a.RebootToRelease }
+	if g.Reboot == RebootByUnderstudy && !slices.ContainsFunc(g.Applications, holds) {
+		b.add(ruleReboot, f.Reboot.line, "take it out", "%s: reboot = \"automatic\", but no application has reboot_to_release", what)
 	}
 	return g
 }

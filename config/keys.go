@@ -10,8 +10,8 @@ import (
 // fileKey is one key of a table of the file.
 type fileKey struct {
 	name  string
-	field int  // of the struct
-	named bool // a table of tables with free names
+	field []int // of the struct, and of the struct embedded in it
+	named bool  // a table of tables with free names
 }
 
 // fileKeys holds the keys of every struct of the file, sorted by name.
@@ -34,13 +34,13 @@ func learn(all map[reflect.Type][]fileKey, t reflect.Type) {
 		return // a val
 	}
 	var keys []fileKey
-	for i := range t.NumField() {
-		name, option, _ := strings.Cut(t.Field(i).Tag.Get("toml"), ",")
+	for _, f := range reflect.VisibleFields(t) {
+		name, option, _ := strings.Cut(f.Tag.Get("toml"), ",")
 		if name == "" {
 			continue
 		}
-		keys = append(keys, fileKey{name: name, field: i, named: option == "named"})
-		learn(all, t.Field(i).Type)
+		keys = append(keys, fileKey{name: name, field: f.Index, named: option == "named"})
+		learn(all, f.Type)
 	}
 	slices.SortFunc(keys, func(a, b fileKey) int { return cmp.Compare(a.name, b.name) })
 	all[t] = keys

@@ -32,7 +32,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	note(reflect.TypeFor[fileConfig](), root, seen)
 	for typ, keys := range fileKeys {
 		for _, k := range keys {
-			if !seen[typ.Name()+"."+k.name] {
+			if !seen[home(typ, k)+"."+k.name] {
 				t.Errorf("reference.toml does not show %s of %s", k.name, typ.Name())
 			}
 		}
@@ -46,8 +46,8 @@ func note(typ reflect.Type, at *place, seen map[string]bool) {
 		if !there {
 			continue
 		}
-		seen[typ.Name()+"."+k.name] = true
-		field := typ.Field(k.field).Type
+		seen[home(typ, k)+"."+k.name] = true
+		field := typ.FieldByIndex(k.field).Type
 		if field.Kind() == reflect.Slice {
 			field = field.Elem()
 		}
@@ -64,6 +64,15 @@ func note(typ reflect.Type, at *place, seen map[string]bool) {
 			note(field, below, seen)
 		}
 	}
+}
+
+// home is the struct that a key is written in: that of an application, for the keys
+// that a service shares with it.
+func home(typ reflect.Type, k fileKey) string {
+	for _, i := range k.field[:len(k.field)-1] {
+		typ = typ.Field(i).Type
+	}
+	return typ.Name()
 }
 
 // TestReferenceStatesTheDefaults compares the words in reference.toml with the
@@ -86,6 +95,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 		{"settle", DefaultSettle}, {"restarts", DefaultRestarts}, {"restart_window", DefaultRestartWindow},
 		{"start_limit", DefaultStartLimit}, {"stop_limit", DefaultStopLimit},
 		{"probe_limit", DefaultProbeLimit}, {"probe_interval", DefaultProbeInterval},
+		{"limit", DefaultHookLimit},
 	} {
 		want := fmt.Sprint(d.value)
 		switch v := d.value.(type) {
@@ -143,7 +153,7 @@ func TestInheritCopiesEveryKey(t *testing.T) {
 	app, full := &fileApplication{}, &fileApplication{}
 	v := reflect.ValueOf(full).Elem()
 	for _, k := range keysOf(v.Type()) {
-		switch f := v.Field(k.field).Addr().Interface().(type) {
+		switch f := v.FieldByIndex(k.field).Addr().Interface().(type) {
 		case *val[string]:
 			f.set = true
 		case *val[bool]:
@@ -158,6 +168,10 @@ func TestInheritCopiesEveryKey(t *testing.T) {
 			*f = make([]fileDaemon, 1)
 		case *[]filePurge:
 			*f = make([]filePurge, 1)
+		case *[]fileProbe:
+			*f = make([]fileProbe, 1)
+		case *[]fileRequirement:
+			*f = make([]fileRequirement, 1)
 		default:
 			t.Fatalf("%s has a type that this test does not know", k.name)
 		}
@@ -168,7 +182,7 @@ func TestInheritCopiesEveryKey(t *testing.T) {
 	(&builder{report: &report{}}).applyProfile(app, "")
 	got := reflect.ValueOf(app).Elem()
 	for _, k := range keysOf(got.Type()) {
-		if k.name != "name" && got.Field(k.field).IsZero() {
+		if k.name != "name" && k.name != "profile" && got.FieldByIndex(k.field).IsZero() {
 			t.Errorf("a profile does not fill in %s", k.name)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,11 +14,22 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
+// ProfileFile is a profile of the user's own, by its content: a file NAME.toml in
+// the folder profiles beside the configuration.
+type ProfileFile struct {
+	File string // for findings in it
+	Data []byte
+}
+
 // Parse turns the bytes of a file into a checked Config. The name is only for
 // messages. The error is of type [Findings] and holds everything that is wrong;
 // warnings do not make Parse fail, see [Check].
-func Parse(name string, data []byte) (*Config, error) {
-	c, findings := Check(name, data)
+func Parse(name string, data []byte) (*Config, error) { return ParseWith(name, data, nil) }
+
+// ParseWith is Parse with the user's own profiles, by name. One of them stands in
+// for the embedded profile of the same name.
+func ParseWith(name string, data []byte, own map[string]ProfileFile) (*Config, error) {
+	c, findings := CheckWith(name, data, own)
 	if errs := Findings(findings).errors(); len(errs) > 0 {
 		return nil, errs
 	}
@@ -26,20 +38,24 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // Check is Parse with the warnings. The Config is nil if one of the findings is
 // an error.
-func Check(name string, data []byte) (*Config, []Finding) {
+func Check(name string, data []byte) (*Config, []Finding) { return CheckWith(name, data, nil) }
+
+// CheckWith is ParseWith with the warnings.
+func CheckWith(name string, data []byte, own map[string]ProfileFile) (*Config, []Finding) {
 	r := &report{file: name}
 	file, ok := decode(r, data)
 	if !ok {
 		return nil, r.sorted()
 	}
-	b := &builder{report: r, file: file, config: &Config{}}
+	b := &builder{report: r, file: file, config: &Config{}, own: own, used: make(map[string]*fileApplication)}
 	b.cluster()
 	b.lease()
 	b.keepalive()
 	b.machines()
 	b.groups()
-	sum := sha256.Sum256(data)
-	b.config.Hash = hex.EncodeToString(sum[:])
+	b.services()
+	b.hooks()
+	b.sum(data)
 	findings := r.sorted()
 	if len(findings.errors()) > 0 {
 		return nil, findings
@@ -47,11 +63,27 @@ func Check(name string, data []byte) (*Config, []Finding) {
 	return b.config, findings
 }
 
+// sum makes the hash of the file and of every profile of the user's own that it
+// uses.
+func (b *builder) sum(data []byte) {
+	h := sha256.New()
+	h.Write(data)
+	for _, name := range slices.Sorted(maps.Keys(b.used)) {
+		b.config.ProfileFiles = append(b.config.ProfileFiles, b.own[name].File)
+		fmt.Fprintf(h, "\x00%s\x00%d\x00", name, len(b.own[name].Data))
+		h.Write(b.own[name].Data)
+	}
+	b.config.Hash = hex.EncodeToString(h.Sum(nil))
+}
+
 // builder turns the file structs into a Config, rule by rule.
 type builder struct {
 	*report
 	file   *fileConfig
 	config *Config
+
+	own  map[string]ProfileFile      // the user's own profiles, by name
+	used map[string]*fileApplication // those of them that the file names; nil: it cannot be used
 }
 
 // decode reads TOML into the file structs. It is false if there is no document.

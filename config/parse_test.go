@@ -100,6 +100,45 @@ func findings(t *testing.T, data string, broken map[string]bool) string {
 	return out.String()
 }
 
+// TestOwnProfiles: a profile of the user's own stands in for an embedded one, counts
+// in the hash while it is used, and is held to the rules where it stands.
+func TestOwnProfiles(t *testing.T) {
+	base := read(t, filepath.Join("testdata", "base.toml")) + "[[group.db.application]]\nprofile = \"dce\"\n"
+	own := func(text string) map[string]config.ProfileFile {
+		return map[string]config.ProfileFile{"dce": {File: "profiles/dce.toml", Data: []byte(text)}, "other": {File: "profiles/other.toml", Data: []byte("broken")}}
+	}
+	const good = "start = [\"/opt/start\"]\nstop = [\"/opt/stop\"]\ndaemons = [{ name = \"d\", exe = \"/opt/d\" }]\n"
+	c, err := config.ParseWith("f.toml", []byte(base), own(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := c.Groups[0].Applications[1]; a.Name != "dce" || a.Profile != "dce" || a.Start[0] != "/opt/start" || a.RPCExclude {
+		t.Errorf("%+v", a)
+	}
+	if len(c.ProfileFiles) != 1 || c.ProfileFiles[0] != "profiles/dce.toml" {
+		t.Errorf("profiles in use: %v", c.ProfileFiles)
+	}
+	other, err := config.ParseWith("f.toml", []byte(base), own(good+"notice = \"x\"\n"))
+	if err != nil || other.Hash == c.Hash {
+		t.Errorf("the hash is the same after a change of a profile in use: %v", err)
+	}
+	unused := strings.Replace(base, `profile = "dce"`, "name = \"x\"\nrun = [\"/bin/x\"]", 1)
+	c, err = config.ParseWith("f.toml", []byte(unused), own(good))
+	if plain, err2 := config.Parse("f.toml", []byte(unused)); err != nil || err2 != nil || plain.Hash != c.Hash || c.ProfileFiles != nil {
+		t.Errorf("a profile that is not used counts: %v, %v", err, err2)
+	}
+
+	_, err = config.ParseWith("f.toml", []byte(base+"[[group.db.application]]\nprofile = \"dce\"\nname = \"two\"\n"),
+		own("start = [\"start\"]\n\nstop = 5\nname = \"dce\"\npurge = [{ path = \"x\" }]\n"))
+	want := `profiles/dce.toml:1: profile: start begins with "start" [C010] — write the absolute path of the program; there is no shell and no PATH
+profiles/dce.toml:3: stop is an integer, not a list of strings such as ["a", "b"] [C003] — write a list of strings such as ["a", "b"]
+profiles/dce.toml:4: a profile has no name [C054] — take it out: the file that uses the profile says that
+profiles/dce.toml:5: profile: purge "x" is not absolute [C009] — begin with /`
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
 // edit applies blocks of "- old" and "+ new" lines to a file. A block without old
 // lines is added at the end.
 func edit(t *testing.T, base, change string) string {

@@ -97,6 +97,22 @@ func anyConfig(t *rapid.T) *config.Config {
 		}
 		c.Groups = append(c.Groups, g)
 	}
+	for _, name := range names(t, "service", 0, 2) {
+		s := config.Service{Application: anyApplication(t, name, &config.Group{}), Nodes: nodes}
+		s.Mounts, s.RebootToRelease, s.Kind, s.Roles, s.Replicas = nil, false, config.KindOther, nil, nil
+		c.Services = append(c.Services, s)
+	}
+	for _, name := range names(t, "hook", 0, 2) {
+		h := config.Hook{Name: name, Event: rapid.SampledFrom([]config.HookEvent{config.EventNodeUp, config.EventNetworkDown}).Draw(t, "event"),
+			When: config.Post, Nodes: nodes[:1], Command: []string{anyPath.Draw(t, "command"), anyText.Draw(t, "argument")},
+			Limit: anyLimit.Draw(t, "limit"), OnFailure: config.IgnoreHookFailure}
+		if len(c.Groups) > 0 && rapid.Bool().Draw(t, "of a group") {
+			h.Group, h.Event = c.Groups[0].Name, config.EventTakeover
+			h.When = rapid.SampledFrom([]config.HookWhen{config.Pre, config.Post}).Draw(t, "when")
+			h.OnFailure = rapid.SampledFrom([]config.HookFailure{config.IgnoreHookFailure, config.StopHookFailure}).Draw(t, "failure")
+		}
+		c.Hooks = append(c.Hooks, h)
+	}
 	return c
 }
 
@@ -107,6 +123,7 @@ func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.G
 		OnReleaseFailure: rapid.SampledFrom([]config.ReleaseFailure{config.BlockOnReleaseFailure, config.RebootOnReleaseFailure}).Draw(t, "release"),
 		Settle:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "settle")),
 		Restarts:         rapid.IntRange(0, 1000).Draw(t, "restarts"), RestartWindow: time.Second + anyLimit.Draw(t, "window"),
+		Reboot: config.RebootByHand,
 	}
 	slices.Reverse(g.Nodes)
 	if g.Policy == config.Rotating {
@@ -140,8 +157,19 @@ func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.G
 		}
 		g.Filesystems = append(g.Filesystems, fs)
 	}
+	if rapid.Bool().Draw(t, "local") {
+		g.Filesystems = append(g.Filesystems, config.Filesystem{Mount: fmt.Sprintf("/local/%d", i), Type: "ext4", Local: true,
+			Device: fmt.Sprintf("/dev/disk/by-id/local-%d", i)})
+	}
+	if rapid.Bool().Draw(t, "aggregate") {
+		g.Aggregates = append(g.Aggregates, config.Aggregate{Device: fmt.Sprintf("/dev/aggvg%d/agg", i), Volume: fmt.Sprintf("aggvg%d", i)})
+		g.Volumes = append(g.Volumes, config.Volume{Name: fmt.Sprintf("aggvg%d", i), Kind: config.LVM})
+	}
 	for _, name := range names(t, "app", 0, 3) {
 		g.Applications = append(g.Applications, anyApplication(t, name, &g))
+	}
+	if slices.ContainsFunc(g.Applications, func(a config.Application) bool { return a.RebootToRelease }) {
+		g.Reboot = rapid.SampledFrom([]config.RebootPolicy{config.RebootByHand, config.RebootByUnderstudy}).Draw(t, "reboot")
 	}
 	return g
 }
@@ -151,9 +179,18 @@ func anyApplication(t *rapid.T, name string, g *config.Group) config.Application
 	a := config.Application{
 		Name: name, StartLimit: anyLimit.Draw(t, "start"), StopLimit: anyLimit.Draw(t, "stop"), ProbeLimit: anyLimit.Draw(t, "probe"),
 		Environment: anyOptions(t, "E", anyText), RPCExclude: rapid.Bool().Draw(t, "rpc"),
+		RPCInterfaces:   rapid.SampledFrom([][]string{nil, {"RPC_UNSUPPORTED_NETIFS"}}).Draw(t, "links"),
+		Ports:           rapid.SampledFrom([][]config.Port{nil, {{Protocol: "tcp", Number: 1}, {Protocol: "udp", Number: 65535}}}).Draw(t, "ports"),
+		RebootToRelease: rapid.Bool().Draw(t, "reboot"), Notice: oneLine.Draw(t, "notice"),
+	}
+	if rapid.Bool().Draw(t, "configured") {
+		a.Configured = []string{anyPath.Draw(t, "configured path")}
+	}
+	if rapid.Bool().Draw(t, "requirement") {
+		a.Requirements = []config.Requirement{{Name: "x y", Command: command(), AtLeast: "3.1.0"}}
 	}
 	if rapid.Bool().Draw(t, "probe") {
-		a.Probes = []config.Probe{{Command: command()}}
+		a.Probes = rapid.SampledFrom([][]config.Probe{{{Command: command()}}, {{Name: "a", Command: command()}}, {{Command: command()}, {Name: "b", Command: command()}}}).Draw(t, "probes")
 		a.ProbeInterval = time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "interval"))
 	}
 	if rapid.Bool().Draw(t, "run") {
@@ -161,9 +198,9 @@ func anyApplication(t *rapid.T, name string, g *config.Group) config.Application
 	} else {
 		a.Start, a.Stop = command(), command()
 		a.Profile = rapid.SampledFrom([]string{"", "dce", "dfs"}).Draw(t, "profile")
-		a.Daemons = []config.Daemon{{Name: "a", Exe: anyPath.Draw(t, "exe")}, {Name: "b", PIDFile: "/run/b"}, {Name: "c", Match: `^"c"\s+#`}}
+		a.Daemons = []config.Daemon{{Name: "a", Exe: anyPath.Draw(t, "exe")}, {Name: "b", PIDFile: "/run/b"}, {Name: "c", Match: `^"c"\s+#`, Optional: true}}
 	}
-	if len(g.Filesystems) > 0 && rapid.Bool().Draw(t, "purge") {
+	if len(g.Filesystems) > 0 && !g.Filesystems[0].Local && rapid.Bool().Draw(t, "purge") {
 		a.Purge = []config.Purge{{Path: g.Filesystems[0].Mount + "/stale", Tree: rapid.Bool().Draw(t, "tree")}}
 	}
 	return a

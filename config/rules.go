@@ -84,6 +84,18 @@ const (
 	rulePurge          = "C067"
 	ruleVotes          = "C068"
 	ruleApart          = "C069"
+	ruleRole           = "C070"
+	ruleNotice         = "C071"
+	ruleProbeTwice     = "C072"
+	ruleRequirement    = "C073"
+	rulePort           = "C074"
+	ruleServiceKey     = "C075"
+	ruleHookTwice      = "C076"
+	ruleHookGroup      = "C077"
+	ruleHookWhen       = "C078"
+	ruleHookStop       = "C079"
+	ruleLocal          = "C080"
+	ruleReboot         = "C081"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -142,7 +154,7 @@ var rules = []Rule{
 	{ruleDeviceTwice, Error, "a device belongs to one group, and is mounted once unless it holds btrfs subvolumes"},
 	{ruleVolumeTwice, Error, "a volume group belongs to one group"},
 	{ruleMountOption, Error, "a file system type and mount options are single words"},
-	{ruleProfile, Error, "a profile is one that this version has"},
+	{ruleProfile, Error, "a profile is one that this version has or that stands beside the file, and holds the keys of an application without its name"},
 	{ruleNothingToStart, Error, "an application has run, start or a profile"},
 	{ruleRunAndStart, Error, "an application has run or start, not both"},
 	{ruleRunAndStop, Error, "an application with run has no stop, since run is its stop too"},
@@ -158,6 +170,18 @@ var rules = []Rule{
 	{rulePurge, Error, "purge stays strictly below a mount of its group"},
 	{ruleVotes, Warning, "the embedded store has an odd number of votes, or the last one adds a way to fail and none to survive"},
 	{ruleApart, Error, "every two nodes share a network"},
+	{ruleRole, Error, "roles are those that the guide covers for the kind, and only security and cds have replicas"},
+	{ruleNotice, Error, "a notice is one line"},
+	{ruleProbeTwice, Error, "the probes of an application have different names"},
+	{ruleRequirement, Error, "a requirement is stated once, with a version of numbers and dots"},
+	{rulePort, Error, `a port is a number and a protocol, like "135/tcp", and is named once`},
+	{ruleServiceKey, Error, "a service, which never moves, has no keys that are about shared storage"},
+	{ruleHookTwice, Error, "hooks have different names"},
+	{ruleHookGroup, Error, "the group of a hook exists, and its event is one that happens with a group or without"},
+	{ruleHookWhen, Error, "a hook waits for something that can happen, on a side of it where it can still run"},
+	{ruleHookStop, Error, "only a hook of a group's taking up may stop the plan"},
+	{ruleLocal, Error, "a local file system lies outside of the volume groups that move"},
+	{ruleReboot, Error, "a node reboots by itself only for an application that holds its disks until a reboot"},
 }
 
 var severities = func() map[string]Severity {

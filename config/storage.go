@@ -42,12 +42,63 @@ func (b *builder) filesystem(f *fileFilesystem, g *Group, seen *claimed, what st
 		}
 	}
 	fs.Options = stringsOf(f.Options.v)
-	if b.required(f.Device.set, f.line, what, "device", `"/dev/VG/LV"`) && f.Device.ok() && b.device(f, g, what) {
-		b.deviceOnce(f, &fs, g, seen, what)
-		fs.Volume = b.volumeOf(f, what)
-		b.volume(f, &fs, g, seen, what)
+	fs.Local = f.Local.or(false)
+	if !b.required(f.Device.set, f.line, what, "device", `"/dev/VG/LV"`) || !f.Device.ok() || !b.device(&f.Device, what) {
+		return fs
 	}
+	if !b.deviceOnce(&f.Device, g, seen, what) && fs.Type != "btrfs" {
+		b.add(ruleDeviceTwice, f.Device.line, "mount it once", "%s: device %s is mounted twice", what, fs.Device)
+	}
+	if fs.Local {
+		b.local(f, seen, what)
+		return fs
+	}
+	fs.Volume = b.volumeOf(&f.Device, &f.VolumeGroup, what)
+	b.volume(fs.Volume, max(f.Device.line, f.VolumeGroup.line), g, seen, what)
 	return fs
+}
+
+// aggregate reads shared storage that is not mounted.
+func (b *builder) aggregate(f *fileAggregate, g *Group, seen *claimed, what string) Aggregate {
+	a := Aggregate{Device: f.Device.or(""), Line: f.line}
+	what = titled(what, "aggregate", a.Device)
+	if f.bad || !b.required(f.Device.set, f.line, what, "device", `"/dev/VG/LV"`) || !f.Device.ok() || !b.device(&f.Device, what) {
+		return a
+	}
+	if !b.deviceOnce(&f.Device, g, seen, what) {
+		b.add(ruleDeviceTwice, f.Device.line, "name it once", "%s: device %s is in the group already", what, a.Device)
+	}
+	a.Volume = b.volumeOf(&f.Device, &f.VolumeGroup, what)
+	b.volume(a.Volume, max(f.Device.line, f.VolumeGroup.line), g, seen, what)
+	return a
+}
+
+// local checks the keys of a file system on a disk of the node's own. That its
+// volume group is none of those that move is looked at when all are known.
+func (b *builder) local(f *fileFilesystem, seen *claimed, what string) {
+	if f.VolumeGroup.ok() && f.VolumeGroup.v != "" {
+		b.add(ruleLocal, f.VolumeGroup.line, "take it out: what is local is switched on when the node starts",
+			"%s: it is local and has a volume_group, which would move with the group", what)
+	}
+	if vg := inferVolume(f.Device.v); vg != "" {
+		seen.local = append(seen.local, localDevice{vg, what, f.Device.line})
+	}
+}
+
+// localDevice is a device of a local file system, by its volume group.
+type localDevice struct {
+	volume, what string
+	line         int
+}
+
+// apartFromShared refuses local file systems in volume groups that move.
+func (b *builder) apartFromShared(seen *claimed) {
+	for _, d := range seen.local {
+		if group, moves := seen.volumes[d.volume]; moves {
+			b.add(ruleLocal, d.line, "put it on a disk of each node's own, or take local out",
+				"%s: it is local, but volume group %s moves with group %s", d.what, d.volume, group)
+		}
+	}
 }
 
 func (b *builder) mountPoint(f *fileFilesystem, g *Group, seen *claimed, what string) {
@@ -73,8 +124,8 @@ func (b *builder) mountPoint(f *fileFilesystem, g *Group, seen *claimed, what st
 }
 
 // device checks a device's path.
-func (b *builder) device(f *fileFilesystem, g *Group, what string) bool {
-	d, line := f.Device.v, f.Device.line
+func (b *builder) device(v *val[string], what string) bool {
+	d, line := v.v, v.line
 	if tag, value, isTag := strings.Cut(d, "="); isTag && !strings.Contains(tag, "/") {
 		by := "/dev/disk/by-" + strings.ToLower(tag) + "/" + value
 		b.add(ruleDevice, line, "write "+quote(by), "%s: device %s is a tag, not a path", what, quote(d))
@@ -87,28 +138,30 @@ func (b *builder) device(f *fileFilesystem, g *Group, what string) bool {
 	return false
 }
 
-func (b *builder) deviceOnce(f *fileFilesystem, fs *Filesystem, g *Group, seen *claimed, what string) {
-	other, taken := seen.devices[fs.Device]
+// deviceOnce notes whose a device is. It is false if this group has it already.
+func (b *builder) deviceOnce(v *val[string], g *Group, seen *claimed, what string) bool {
+	other, taken := seen.devices[v.v]
 	switch {
 	case !taken:
-		seen.devices[fs.Device] = g.Name
-	case other != g.Name:
-		b.add(ruleDeviceTwice, f.Device.line, "put both file systems into one group", "%s: device %s is also of group %s", what, fs.Device, other)
-	case fs.Type != "btrfs":
-		b.add(ruleDeviceTwice, f.Device.line, "mount it once", "%s: device %s is mounted twice", what, fs.Device)
+		seen.devices[v.v] = g.Name
+	case other == g.Name:
+		return false
+	default:
+		b.add(ruleDeviceTwice, v.line, "put both into one group", "%s: device %s is also of group %s", what, v.v, other)
 	}
+	return true
 }
 
-// volumeOf is the volume group of a file system: the declared one, or VG of a
-// device /dev/VG/LV (lvm(8)), since udev and vgchange make that name.
-func (b *builder) volumeOf(f *fileFilesystem, what string) string {
-	if v := &f.VolumeGroup; v.set {
+// volumeOf is the volume group of a device: the declared one, or VG of a device
+// /dev/VG/LV (lvm(8)), since udev and vgchange make that name.
+func (b *builder) volumeOf(device, v *val[string], what string) string {
+	if v.set {
 		if v.ok() && v.v != "" && !wordSyntax.MatchString(v.v) {
 			b.add(ruleName, v.line, `write the name that vgs prints, or "" for a plain device`, "%s: volume_group %s is not a name", what, quote(v.v))
 		}
 		return v.v
 	}
-	return inferVolume(f.Device.v)
+	return inferVolume(device.v)
 }
 
 func inferVolume(device string) string {
@@ -120,17 +173,17 @@ func inferVolume(device string) string {
 	return vg
 }
 
-func (b *builder) volume(f *fileFilesystem, fs *Filesystem, g *Group, seen *claimed, what string) {
-	if fs.Volume == "" {
+func (b *builder) volume(name string, line int, g *Group, seen *claimed, what string) {
+	if name == "" {
 		return
 	}
-	if other, taken := seen.volumes[fs.Volume]; taken && other != g.Name {
-		b.add(ruleVolumeTwice, max(f.Device.line, f.VolumeGroup.line), "put both file systems into one group: a volume group is switched on as a whole",
-			"%s: volume group %s is also of group %s", what, fs.Volume, other)
+	if other, taken := seen.volumes[name]; taken && other != g.Name {
+		b.add(ruleVolumeTwice, line, "put both into one group: a volume group is switched on as a whole",
+			"%s: volume group %s is also of group %s", what, name, other)
 		return
 	}
-	seen.volumes[fs.Volume] = g.Name
-	if v := (Volume{Name: fs.Volume, Kind: LVM}); !slices.Contains(g.Volumes, v) {
+	seen.volumes[name] = g.Name
+	if v := (Volume{Name: name, Kind: LVM}); !slices.Contains(g.Volumes, v) {
 		g.Volumes = append(g.Volumes, v)
 	}
 }

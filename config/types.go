@@ -9,8 +9,12 @@ import (
 // Config is one cluster as its file declares it, with every default filled in.
 // It is valid by construction: [Parse] returns no other kind.
 type Config struct {
-	Cluster   string    // name of the cluster; part of every key in the store
-	KeyFile   string    // path of the shared secret: 32 bytes, base64
+	Cluster string // name of the cluster; part of every key in the store
+	KeyFile string // path of the shared secret: 32 bytes, base64
+	// Configuration is what the file says that its groups amount to, "" if it does
+	// not say; they do.
+	Configuration Configuration
+
 	Lease     Lease     // who may own, and for how long without asking again
 	Keepalive Keepalive // how silence is noticed
 	Witness   *Witness  // the third vote; nil with an external store
@@ -19,7 +23,10 @@ type Config struct {
 	Groups    []Group   // in the order of the file
 	Services  []Service // kept up on their own nodes, whoever holds the groups; in start order
 	Hooks     []Hook    // in the order of the file, which is the order they run in
-	Hash      string    // SHA-256, hex, of the bytes parsed: nodes compare it
+	// ProfileFiles are the files of the user's own profiles that are in use, by name.
+	ProfileFiles []string
+
+	Hash string // SHA-256, hex, of the bytes parsed, profiles of the user's own among them: nodes compare it
 }
 
 // StoreKind names where claims and leases live (design, section 5).
@@ -285,6 +292,10 @@ type Application struct {
 	// those of them that are read-only copies here.
 	Roles, Replicas []string
 	Ports           []Port // that its daemons bind; free again when it has stopped
+	// Mounts are mount points that must be file systems of its group on shared
+	// storage: without them it would begin anew on the disk below (guide, "Planning
+	// Considerations for DCE").
+	Mounts []string
 	// RebootToRelease: once started, it holds the disks until the host is rebooted,
 	// as the kernel parts of DFS do (guide, "DFS Reintegration Actions").
 	RebootToRelease bool
@@ -397,6 +408,9 @@ type Daemon struct {
 	Exe     string // absolute path of the executable
 	PIDFile string
 	Match   string // RE2 over the command line, arguments joined by blanks
+	// Optional: it may be absent while its application is up, as it runs only where
+	// it is configured. After a stop it must be gone like the others.
+	Optional bool
 }
 
 // Purge is a file, or with Tree every file below a directory, that is deleted

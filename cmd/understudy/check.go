@@ -22,7 +22,11 @@ nothing is changed. Every finding has a rule, a line and a way out. With
 			if err != nil {
 				return err
 			}
-			cfg, findings := config.Check(c.config, data)
+			own, err := c.readProfiles()
+			if err != nil {
+				return err
+			}
+			cfg, findings := config.CheckWith(c.config, data, own)
 			if c.json {
 				if findings == nil {
 					findings = []config.Finding{}

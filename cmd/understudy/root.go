@@ -183,7 +183,11 @@ func (c *common) load() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse(c.config, data)
+	own, err := c.readProfiles()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.ParseWith(c.config, data, own)
 	if fs, ok := errors.AsType[config.Findings](err); ok {
 		for _, f := range fs {
 			fmt.Fprintln(c.err, f)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -83,7 +84,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if err != nil {
 		return err
 	}
-	if err := trust(append([]string{c.config}, commands(cfg)...)...); err != nil {
+	if err := trust(slices.Concat([]string{c.config}, cfg.ProfileFiles, commands(cfg, node))...); err != nil {
 		return err
 	}
 	key, err := readKey(cfg.KeyFile)
@@ -154,9 +155,16 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
 	tasks.Go(func() error { return api.Serve(ctx, c.socket, res) })
-	tasks.Go(func() error {
-		return files.Watch(ctx, c.config, log, func(data []byte) { res.changed(c.config, data, log) })
-	})
+	var changing sync.Mutex
+	for _, path := range slices.Concat([]string{c.config}, cfg.ProfileFiles) {
+		tasks.Go(func() error {
+			return files.Watch(ctx, path, log, func([]byte) {
+				changing.Lock()
+				defer changing.Unlock()
+				res.changed(c, log)
+			})
+		})
+	}
 	tasks.Go(func() error { return notifyReady(ctx, l, log) })
 	tasks.Go(func() error { return signals(ctx, stop, l, cancel, log) })
 	tasks.Go(func() error {
@@ -296,10 +304,18 @@ func notifyReady(ctx context.Context, l *loop.Loop, log *slog.Logger) error {
 	return nil
 }
 
-// changed takes note of a new content of the file. It is not taken over by
+// changed takes note of a new content of the file, or of a profile. It is not taken over by
 // itself: a restart does that, once the file is the same on every node.
-func (r *resident) changed(name string, data []byte, log *slog.Logger) {
-	cfg, err := config.Parse(name, data)
+func (r *resident) changed(c *common, log *slog.Logger) {
+	data, err := c.readConfig()
+	if err != nil {
+		return // absent for a moment during a save
+	}
+	own, err := c.readProfiles()
+	var cfg *config.Config
+	if err == nil {
+		cfg, err = config.ParseWith(c.config, data, own)
+	}
 	note := ""
 	switch {
 	case err != nil:

@@ -68,7 +68,7 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			if err != nil {
 				return err
 			}
-			if err := trust(c.config); err != nil {
+			if err := trust(append([]string{c.config}, cfg.ProfileFiles...)...); err != nil {
 				return err
 			}
 			if cfg.Witness == nil || cfg.Lease.Store != config.StoreEmbedded {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -67,31 +68,54 @@ func onTheWay(p string) ([]string, error) {
 var shells = []string{"sh", "bash", "dash", "ksh", "perl", "python3"}
 
 // onGroup reports whether a path lies on shared storage, which is not here until
-// the group is: act looks at such a program when it starts it.
-func onGroup(g config.Group, path string) bool {
-	return slices.ContainsFunc(g.Filesystems, func(f config.Filesystem) bool {
+// the group is: act looks at such a program when it starts it. A nil group has none.
+func onGroup(g *config.Group, path string) bool {
+	return g != nil && slices.ContainsFunc(g.Filesystems, func(f config.Filesystem) bool {
 		return strings.HasPrefix(path, f.Mount+"/")
 	})
 }
 
-// commands are the programs that a file names by path.
-func commands(c *config.Config) []string {
+// commands are the programs that a file names by path and that a node would run.
+func commands(c *config.Config, node string) []string {
 	var out []string
-	for _, g := range c.Groups {
-		for _, a := range g.Applications {
-			programs := [][]string{a.Run, a.Start, a.Stop}
-			for _, p := range a.Probes {
-				programs = append(programs, p.Command)
+	program := func(g *config.Group, argv []string) {
+		if len(argv) > 0 && filepath.IsAbs(argv[0]) && !onGroup(g, argv[0]) {
+			out = append(out, argv[0])
+		}
+		// A script handed to a shell is run as much as the shell is.
+		if len(argv) > 1 && slices.Contains(shells, filepath.Base(argv[0])) && filepath.IsAbs(argv[1]) && !onGroup(g, argv[1]) {
+			out = append(out, argv[1])
+		}
+	}
+	application := func(g *config.Group, a *config.Application) {
+		program(g, a.Run)
+		program(g, a.Start)
+		program(g, a.Stop)
+		for _, p := range a.Probes {
+			program(g, p.Command)
+		}
+		for _, r := range a.Requirements {
+			if _, err := os.Lstat(r.Command[0]); !errors.Is(err, fs.ErrNotExist) { // absent: the software is not installed, and is said to be
+				program(g, r.Command)
 			}
-			for _, argv := range programs {
-				if len(argv) > 0 && filepath.IsAbs(argv[0]) && !onGroup(g, argv[0]) {
-					out = append(out, argv[0])
-				}
-				// A script handed to a shell is run as much as the shell is.
-				if len(argv) > 1 && slices.Contains(shells, filepath.Base(argv[0])) && filepath.IsAbs(argv[1]) && !onGroup(g, argv[1]) {
-					out = append(out, argv[1])
-				}
-			}
+		}
+	}
+	for i := range c.Groups {
+		if c.Groups[i].Priority(node) < 0 {
+			continue
+		}
+		for k := range c.Groups[i].Applications {
+			application(&c.Groups[i], &c.Groups[i].Applications[k])
+		}
+	}
+	for i := range c.Services {
+		if slices.Contains(c.Services[i].Nodes, node) {
+			application(nil, &c.Services[i].Application)
+		}
+	}
+	for i := range c.Hooks {
+		if h := &c.Hooks[i]; slices.Contains(h.Nodes, node) {
+			program(c.Group(h.Group), h.Command)
 		}
 	}
 	for _, n := range c.Nodes {
