@@ -28,6 +28,9 @@ type Options struct {
 	// Look reads the applications anew. Start, Verify, Stop and ProveRelease use
 	// it for their postconditions and fail without it if daemons are declared.
 	Look func(ctx context.Context) ([]reconcile.AppState, error)
+
+	// sysBlock stands for /sys/block in tests.
+	sysBlock string
 }
 
 // HolderKind says what kind of thing keeps a mount busy.

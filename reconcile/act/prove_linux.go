@@ -27,6 +27,7 @@ func (h *Host) proveRelease(ctx context.Context, s reconcile.ProveRelease) error
 		func(context.Context) []string { return addressesLeft(g) },
 		func(context.Context) []string { return mountsLeft(g, devices) },
 		func(context.Context) []string { return usersLeft(devices) },
+		func(context.Context) []string { return h.volumesLeft(g) },
 		func(context.Context) []string { return missing },
 	}
 	var left []string
