@@ -20,32 +20,32 @@ func TestAudit(t *testing.T) {
 	for _, tc := range []struct {
 		what string
 		cfg  *config.Config
-		p    programsOf
+		p    *programsOf
 		want []string // beginnings of "rule level volume: text — way", in order
 	}{
-		{"all well", declared("", fs), programsOf{id: "n1", vgs: auto, lvmconfig: plain}, nil},
-		{"no volume groups", &config.Config{}, programsOf{err: errors.New("not asked")}, nil},
-		{"switched on at boot", declared(""), programsOf{id: "n1", vgs: strings.Replace(auto, `"vg_autoactivation":""`, `"vg_autoactivation":"enabled"`, 1), lvmconfig: plain},
+		{"all well", declared("", fs), &programsOf{id: "n1", vgs: auto, lvmconfig: plain}, nil},
+		{"no volume groups", &config.Config{}, &programsOf{err: errors.New("not asked")}, nil},
+		{"switched on at boot", declared(""), &programsOf{id: "n1", vgs: strings.Replace(auto, `"vg_autoactivation":""`, `"vg_autoactivation":"enabled"`, 1), lvmconfig: plain},
 			[]string{"lvm-autoactivation warning dcevg: volume group dcevg is switched on at the boot of the host that it names as its owner — once, on the node that holds it: vgchange --setautoactivation n dcevg"}},
-		{"switched on at boot, old LVM", declared(""), programsOf{id: "n1", vgs: string(recorded(t, "vgs.json")), lvmconfig: plain, noAuto: true},
+		{"switched on at boot, old LVM", declared(""), &programsOf{id: "n1", vgs: string(recorded(t, "vgs.json")), lvmconfig: plain, noAuto: true},
 			[]string{"lvm-autoactivation warning dcevg: volume group dcevg may be switched on"}},
-		{"kept off by the list", declared(""), programsOf{id: "n1", vgs: string(recorded(t, "vgs.json")), lvmconfig: "system_id_source=\"uname\"\nauto_activation_volume_list=[]\n", noAuto: true}, nil},
-		{"lists", declared(""), programsOf{id: "n1", vgs: auto, lvmconfig: strings.Replace(string(recorded(t, "lvmconfig-lists.txt")), `"dcevg"`, `"other"`, 1)},
+		{"kept off by the list", declared(""), &programsOf{id: "n1", vgs: string(recorded(t, "vgs.json")), lvmconfig: "system_id_source=\"uname\"\nauto_activation_volume_list=[]\n", noAuto: true}, nil},
+		{"lists", declared(""), &programsOf{id: "n1", vgs: auto, lvmconfig: strings.Replace(string(recorded(t, "lvmconfig-lists.txt")), `"dcevg"`, `"other"`, 1)},
 			[]string{"lvm-extra-system-ids warning : this host also uses volume groups of n1", "lvm-volume-list error dcevg: volume group dcevg can never be switched on here"}},
-		{"no system id", declared(""), programsOf{vgs: auto, lvmconfig: plain}, []string{`lvm-system-id error : this host has no LVM system id, by which other hosts keep off its volume groups — in /etc/lvm/lvm.conf on every node: global { system_id_source = "uname" }`}},
-		{"host name of a rotating group", declared("dcesvc"), programsOf{id: "n1", vgs: auto, lvmconfig: plain}, []string{"lvm-system-id-name warning : this host's system id is its host name, and group dce changes that"}},
-		{"disk missing", declared(""), programsOf{id: "n1", vgs: string(recorded(t, "vgs-missing.json")), lvmconfig: plain, noAuto: true},
+		{"no system id", declared(""), &programsOf{vgs: auto, lvmconfig: plain}, []string{`lvm-system-id error : this host has no LVM system id, by which other hosts keep off its volume groups — in /etc/lvm/lvm.conf on every node: global { system_id_source = "uname" }`}},
+		{"host name of a rotating group", declared("dcesvc"), &programsOf{id: "n1", vgs: auto, lvmconfig: plain}, []string{"lvm-system-id-name warning : this host's system id is its host name, and group dce changes that"}},
+		{"disk missing", declared(""), &programsOf{id: "n1", vgs: string(recorded(t, "vgs-missing.json")), lvmconfig: plain, noAuto: true},
 			[]string{"lvm-usable error dcevg: volume group dcevg lacks 1 of its physical volumes — look at pvs", "lvm-autoactivation warning"}},
-		{"not visible", declared(""), programsOf{id: "n1", vgs: string(recorded(t, "vgs-none.json")), lvmconfig: plain},
+		{"not visible", declared(""), &programsOf{id: "n1", vgs: string(recorded(t, "vgs-none.json")), lvmconfig: plain},
 			[]string{"lvm-visible error dcevg: cannot find volume group dcevg — attach its disks"}},
-		{"no owner", declared(""), programsOf{id: "n1", vgs: strings.Replace(auto, `"vg_systemid":"n1"`, `"vg_systemid":""`, 1), lvmconfig: plain},
+		{"no owner", declared(""), &programsOf{id: "n1", vgs: strings.Replace(auto, `"vg_systemid":"n1"`, `"vg_systemid":""`, 1), lvmconfig: plain},
 			[]string{"lvm-owner warning dcevg: volume group dcevg names no host as its owner, so every host may switch it on — it gets one when understudy switches it on; before that: vgchange --systemid n1 dcevg"}},
-		{"no LVM", declared(""), programsOf{err: errors.New("cannot find program lvm — install lvm2")},
+		{"no LVM", declared(""), &programsOf{err: errors.New("cannot find program lvm — install lvm2")},
 			[]string{"lvm-read unknown : cannot find program lvm", "lvm-read unknown : cannot find program lvm", "lvm-read unknown : volume groups"}},
 		{"names", declared("", config.Filesystem{Mount: "/a", Device: "/dev/dcevg/lvol0", Volume: "dcevg"},
 			config.Filesystem{Mount: "/b", Device: "/dev/dcevg/b", Volume: "dcevg", Options: []string{"logdev=/dev/othervg/log"}},
 			config.Filesystem{Mount: "/c", Device: "/dev/dcevg/c", Volume: "dcevg", Options: []string{"logdev=/dev/dcevg/loglv00"}},
-			config.Filesystem{Mount: "/d", Device: "/dev/sdx1"}), programsOf{id: "n1", vgs: auto, lvmconfig: plain},
+			config.Filesystem{Mount: "/d", Device: "/dev/sdx1"}), &programsOf{id: "n1", vgs: auto, lvmconfig: plain},
 			[]string{"lvm-name warning dcevg: /dev/dcevg/lvol0 of group dce has a name that is given by itself", "lvm-log error dcevg: the log of /b (/dev/othervg/log) is not in its volume group", "lvm-name warning dcevg: the log of /c"}},
 	} {
 		got := Audit(t.Context(), tc.cfg, tc.p.run)
