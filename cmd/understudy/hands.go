@@ -45,6 +45,9 @@ func (h *hands) quietly(ctx context.Context, s reconcile.Step, group, app string
 	return h.host.Do(ctx, s)
 }
 
+// Dirty implements loop.Actor.
+func (h *hands) Dirty() (map[string]string, error) { return h.host.Dirty() }
+
 // SavedHostname implements loop.Actor. What cannot be read is reported and
 // treated as nothing to put back: the next look tries again.
 func (h *hands) SavedHostname() string {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"os/exec"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +17,19 @@ func selfFence(log *slog.Logger) {
 	if out, err := exec.Command("/usr/sbin/reboot", "-n", "-q").CombinedOutput(); err != nil {
 		log.Error("host was not reset", "err", err, "said", string(out))
 	}
+}
+
+// rebootHost begins a reboot of this host: in order through shutdown -F -r, at once
+// through reboot -n -q.
+func rebootHost(ctx context.Context, atOnce bool) error {
+	argv := []string{"/usr/sbin/shutdown", "-F", "-r"}
+	if atOnce {
+		argv = []string{"/usr/sbin/reboot", "-n", "-q"}
+	}
+	if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // raisePriority keeps keep-alives on time when the host is busy. AIX counts

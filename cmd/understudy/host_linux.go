@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
+	"strings"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -16,6 +19,21 @@ func selfFence(log *slog.Logger) {
 	if err := syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART); err != nil {
 		log.Error("host was not reset", "err", err)
 	}
+}
+
+// rebootHost begins a reboot of this host: in order through systemd where that is
+// process 1, else by reboot(2), which ends nothing first. At once means the latter,
+// and that nothing is written back. A power-off that is under way stays one: systemd
+// refuses another job then.
+func rebootHost(ctx context.Context, atOnce bool) error {
+	first, err := os.ReadFile("/proc/1/comm")
+	if !atOnce && err == nil && strings.TrimSpace(string(first)) == "systemd" {
+		if out, err := exec.CommandContext(ctx, "systemctl", "reboot").CombinedOutput(); err != nil {
+			return fmt.Errorf("systemctl reboot: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	}
+	return syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)
 }
 
 // raisePriority keeps keep-alives and renewals on time when the host is busy.

@@ -100,11 +100,16 @@ func moveLine(st api.Status, r api.MoveRequest) (done bool, line string) {
 			line = fmt.Sprintf("%s %s", st.Node, g.Phase)
 			if g.Flight != nil {
 				line = fmt.Sprintf("%s: %d/%d %s", st.Node, g.Flight.N, g.Flight.Of, g.Flight.Step)
+			} else if g.Phase == "waiting" && len(g.Waits) > 0 {
+				line = st.Node + " waits: " + g.Waits[0]
 			}
 			return g.Claim.Holder == r.To && !g.Claim.Released && g.Phase == "serving", line
 		}
 		if g.Flight != nil {
 			return false, fmt.Sprintf("%s: %d/%d %s", st.Node, g.Flight.N, g.Flight.Of, g.Flight.Step)
+		}
+		if g.Phase == "waiting" && len(g.Waits) > 0 {
+			return false, st.Node + " waits: " + g.Waits[0]
 		}
 	}
 	for _, p := range st.Peers {

@@ -136,7 +136,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	keeper := lease.NewKeeper(st.store, cfg.Lease, node, boot, log)
 	tasks.Go(func() error { return keeper.Run(ctx) })
 
-	host := act.New(act.Options{StateDir: c.stateDir, Config: cfg, Node: node, Log: log, Look: seen.LookApps})
+	host := act.New(act.Options{StateDir: c.stateDir, Config: cfg, Node: node, Log: log, Look: seen.LookApps, Reboot: rebootHost})
 	defer host.Close()
 	tasks.Go(func() error { return host.Run(ctx) })
 

@@ -86,7 +86,7 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 			Holder: c.Holder, BootID: c.BootID, Epoch: c.Epoch, Released: c.Released, Evidence: string(c.Evidence.Kind),
 			Detail: c.Evidence.Detail, Reason: c.Reason, Pinned: c.Pinned, At: c.At,
 		},
-		Failed: m.Failed, Error: m.Error, Hostname: m.SavedHostname,
+		Failed: m.Failed, Error: m.Error, Hostname: m.SavedHostname, Dirty: d.Dirty,
 	}
 	if q, ok := s.Store.Value.Requests[g.Name]; ok && q.Epoch == c.Epoch {
 		out.Request = fmt.Sprintf("%s moves it to %s", q.By, q.To)

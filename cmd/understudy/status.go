@@ -161,6 +161,9 @@ func printGroup(w io.Writer, st api.Status, g api.GroupStatus, p palette) {
 	if g.Flight != nil {
 		fmt.Fprintf(w, "  step %d of %d: %s (plan %s)\n", g.Flight.N, g.Flight.Of, g.Flight.Step, g.Flight.Fingerprint)
 	}
+	if g.Dirty != "" {
+		indent(w, "  needs a reboot to let go: ", g.Dirty+" has run on "+st.Node+" since its boot")
+	}
 	for _, b := range g.Blocked {
 		indent(w, "  blocked: ", b)
 	}
@@ -200,6 +203,9 @@ func printPeers(w io.Writer, st api.Status, p palette) {
 			text := fmt.Sprintf("%s %s, %s", g.Group, g.Role, g.Phase)
 			if g.Ready {
 				text += ", ready"
+			}
+			if g.Dirty {
+				text += ", needs a reboot"
 			}
 			cols = append(cols, text)
 		}

@@ -24,6 +24,7 @@ type Host struct {
 
 	working sync.WaitGroup // bursts
 	naming  sync.Mutex     // held while the host name is saved and set, or restored
+	marking sync.Mutex     // held while the record of what only a reboot ends is written
 }
 
 // New returns a Host. It does nothing yet and starts nothing.
@@ -86,6 +87,10 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return h.unmount(ctx, s)
 	case reconcile.Deactivate:
 		return h.deactivate(ctx, s)
+	case reconcile.MarkDirty:
+		return h.markDirty(s)
+	case reconcile.Reboot:
+		return h.reboot(ctx, s)
 	case reconcile.ProveRelease:
 		return h.proveRelease(ctx, s)
 	}

@@ -31,6 +31,9 @@ type Options struct {
 
 	// sysBlock stands for /sys/block in tests.
 	sysBlock string
+	// Reboot asks for a reboot of this host and returns when it is under way; atOnce:
+	// without writing anything back. Nil: a reboot fails.
+	Reboot func(ctx context.Context, atOnce bool) error
 }
 
 // HolderKind says what kind of thing keeps a mount busy.

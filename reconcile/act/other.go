@@ -39,6 +39,11 @@ func (h *Host) SavedHostname() (string, error) {
 	return "", notSupported("read the saved host name")
 }
 
+// Dirty fails on this system.
+func (h *Host) Dirty() (map[string]string, error) {
+	return nil, notSupported("read what only a reboot ends")
+}
+
 // Holders fails on this system.
 func Holders(mount string) ([]Holder, error) {
 	return nil, notSupported("look for the holders of " + mount)

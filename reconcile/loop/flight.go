@@ -295,6 +295,9 @@ func (l *Loop) idle() bool {
 		return false
 	}
 	for _, d := range l.last {
+		if d.AtBarrier && d.Plan.Empty() {
+			continue // the rest is a reboot, and whoever ends this program sees to it
+		}
 		if d.Transition.To.Holds() || !d.Plan.Empty() || !d.Facts.Clean {
 			return false
 		}

@@ -26,6 +26,9 @@ type Actor interface {
 	Do(ctx context.Context, s reconcile.Step) error
 	// SavedHostname is the host name that is to be put back, "" if none is.
 	SavedHostname() string
+	// Dirty is, by group, the boot in which an application was started that only a
+	// reboot of this host ends.
+	Dirty() (map[string]string, error)
 }
 
 // Lease is the keeper of this node's lease.
@@ -149,6 +152,9 @@ func (l *Loop) Clear(ctx context.Context, group string) error {
 		m := l.memory[group]
 		m.Failed, m.Stuck, m.Error, m.ErrorVerb, m.Retry, m.Restarts = "", "", "", "", time.Time{}, nil
 		l.memory[group] = m
+		d := l.last[group]
+		d.AtBarrier = false // what is wanted now does not wait for what was
+		l.last[group] = d
 		l.backoff[group] = 0
 		l.persist()
 	})
@@ -196,6 +202,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	snap.Store = l.opt.Lease.View()
 	snap.Stopping = l.stopping
 	l.recallHostname()
+	l.recallDirty(snap.BootID)
 	snap.Memory = maps.Clone(l.memory)
 
 	next := resync
@@ -251,6 +258,7 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 			m.Retry, l.backoff[g.Name] = time.Time{}, 0 // letting go now waits for nothing
 		}
 	}
+	l.dirty(g, s, d, &m)
 	if d.Facts.Clean {
 		m.Stuck = "" // it has been let go after all
 	}

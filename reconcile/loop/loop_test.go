@@ -60,6 +60,8 @@ type bed struct {
 	records []journal.Record         // what was written
 	status  reconcile.NodeStatus     // what was announced last
 	gone    bool                     // the lease
+	marks   map[string]string        // what only a reboot ends, by group
+	unread  error                    // of the marks
 	started time.Time
 	loop    *Loop
 }
@@ -126,6 +128,8 @@ func (b *bed) Look(context.Context) reconcile.Snapshot {
 
 func (b *bed) Changes() <-chan struct{} { return b.changes }
 func (b *bed) SavedHostname() string    { return "" }
+
+func (b *bed) Dirty() (map[string]string, error) { return b.marks, b.unread }
 
 func (b *bed) Do(ctx context.Context, s reconcile.Step) error {
 	sp := s.Spec()

@@ -21,6 +21,7 @@ type kept struct {
 	Lost     uint64      `json:"lost,omitempty"`
 	Failed   string      `json:"failed,omitempty"`
 	Restarts []time.Time `json:"restarts,omitempty"`
+	Dirty    string      `json:"dirty,omitempty"` // beside act's own record, for what was only seen
 }
 
 func (l *Loop) restore() {
@@ -32,7 +33,7 @@ func (l *Loop) restore() {
 		l.opt.Log.Warn("memory of the last run was not readable", "err", err)
 	}
 	for name, k := range all {
-		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts}
+		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Dirty: k.Dirty}
 	}
 }
 
@@ -44,7 +45,7 @@ func (l *Loop) persist() {
 	}
 	all := map[string]kept{}
 	for name, m := range l.memory {
-		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts}
+		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Dirty: m.Dirty}
 	}
 	if maps.EqualFunc(all, l.saved, sameKept) {
 		return
@@ -56,12 +57,13 @@ func (l *Loop) persist() {
 }
 
 func sameKept(a, b kept) bool {
-	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && slices.Equal(a.Restarts, b.Restarts)
+	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Dirty == b.Dirty && slices.Equal(a.Restarts, b.Restarts)
 }
 
 func sameMemory(a, b reconcile.Memory) bool {
 	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
-		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname
+		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname &&
+		a.Dirty == b.Dirty && a.DirtyErr == b.DirtyErr
 }
 
 // recallHostname asks act for the host name that is to be put back. It belongs

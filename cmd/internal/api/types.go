@@ -66,6 +66,7 @@ type GroupStatus struct {
 	Waits     []string      `json:"waits,omitempty"`
 	Blocked   []string      `json:"blocked,omitempty"`
 	Hostname  string        `json:"saved_hostname,omitempty"`
+	Dirty     string        `json:"needs_reboot,omitempty"` // the application that only a reboot of this node ends
 }
 
 // ClaimStatus is the claim of a group as the store has it.

@@ -1,0 +1,60 @@
+package loop
+
+import (
+	"slices"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+	"understudy/reconcile"
+)
+
+// barrierPatience is how long a node at the barrier waits before it serves again
+// when the node that was to take over cannot any more. A start of DFS takes minutes,
+// and one that comes and goes must not make this one start and stop.
+const barrierPatience = 30 * time.Second
+
+// recallDirty asks act what was started here that only a reboot ends. A record
+// that cannot be read leaves open whether one is needed.
+func (l *Loop) recallDirty(boot string) {
+	boots, err := l.opt.Actor.Dirty()
+	for _, g := range l.opt.Config.Groups {
+		if !slices.ContainsFunc(g.Applications, needsReboot) {
+			continue
+		}
+		m := l.memory[g.Name]
+		was := m
+		m.DirtyErr = ""
+		if err != nil {
+			m.DirtyErr = err.Error()
+		}
+		if b := boots[g.Name]; b != "" && m.Dirty != boot {
+			m.Dirty = b
+		}
+		if sameMemory(m, was) {
+			continue
+		}
+		l.memory[g.Name] = m
+		if m.DirtyErr != was.DirtyErr && err != nil {
+			l.opt.Log.Error("whether a reboot is needed is unknown", "group", g.Name, "err", err)
+		}
+	}
+}
+
+func needsReboot(a config.Application) bool { return a.RebootToRelease }
+
+// dirty takes over what a decision found of an application that only a reboot ends.
+func (l *Loop) dirty(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, m *reconcile.Memory) {
+	runs := slices.ContainsFunc(g.Applications, func(a config.Application) bool {
+		st := d.Inventory.State(reconcile.AppItem, a.Name)
+		return needsReboot(a) && (st == reconcile.Present || st == reconcile.Wrong)
+	})
+	if runs || d.Dirty != "" && m.DirtyErr == "" {
+		m.Dirty = s.BootID // what was only seen to run may be stopped at the next look
+	}
+	was := l.last[g.Name]
+	if was.AtBarrier && was.Transition.Event == fsm.Yield && d.Goal == reconcile.Hold && m.Retry.Before(s.At) {
+		m.Retry = s.At.Add(barrierPatience)
+		m.Error = "no other node is ready to take it any more"
+	}
+}
