@@ -24,6 +24,8 @@ var arrows = map[string][]string{
 	"reconcile/lease/etcd":      {"config", "reconcile", "reconcile/lease"},
 	"observers":                 {"config", "reconcile", "observers/*"},
 	"observers/addrs":           {"config", "reconcile", "observers/*"},
+	"observers/aix":             {"reconcile"},
+	"observers/aix/aixtest":     {"observers/aix"},
 	"observers/daemons":         {"config", "reconcile", "observers/*"},
 	"observers/files":           {"config", "reconcile", "observers/*"},
 	"observers/lvm":             {"config", "reconcile"},

@@ -376,3 +376,11 @@ func FuzzParseRecord(f *testing.F) {
 		}
 	})
 }
+
+// What a command prints beyond the limit is not kept.
+func TestOutputIsLimited(t *testing.T) {
+	o, err := run(t.Context(), command{argv: []string{"sh", "-c", "yes | head -c 100000; yes | head -c 100000 >&2"}, max: 1000})
+	if err != nil || len(o.stdout) != 1000 || len(o.stderr) != 1000 {
+		t.Errorf("%d and %d bytes, %v", len(o.stdout), len(o.stderr), err)
+	}
+}

@@ -24,15 +24,16 @@ var cleanEnvironment = []string{"PATH=" + searchPath, "HOME=/", "LANG=C", "LC_AL
 // outputLimit bounds what is kept of a command's output.
 const outputLimit = 4 << 20
 
-// limited keeps the first max bytes written to it and swallows the rest.
+// limited keeps the first max bytes written to it and swallows the rest. The buffer
+// is not embedded: its ReadFrom would be preferred to Write, and know no limit.
 type limited struct {
-	bytes.Buffer
-	max int
+	kept bytes.Buffer
+	max  int
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if room := l.max - l.Len(); room > 0 {
-		l.Buffer.Write(p[:min(len(p), room)])
+	if room := l.max - l.kept.Len(); room > 0 {
+		l.kept.Write(p[:min(len(p), room)])
 	}
 	return len(p), nil
 }
@@ -107,7 +108,7 @@ func run(ctx context.Context, c command) (outcome, error) {
 			return outcome{}, fmt.Errorf("cannot finish %s: pid %d is still hanging after a kill: %w", c.argv[0], cmd.Process.Pid, context.Cause(ctx))
 		}
 	}
-	o := outcome{code: cmd.ProcessState.ExitCode(), stdout: out.String(), stderr: errOut.String()}
+	o := outcome{code: cmd.ProcessState.ExitCode(), stdout: out.kept.String(), stderr: errOut.kept.String()}
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE) {
 		return o, fmt.Errorf("cannot run %s: %w", c.argv[0], err)
 	}
