@@ -15,7 +15,8 @@ want fence_dummy fence-agents
 want krb5kdc krb5-kdc
 want kadmin.local krb5-admin-server
 want kinit krb5-user
-want /usr/libexec/samba/samba-dcerpcd samba # its endpoint mapper, and python3-samba with it
+want smbcontrol samba # with samba-dcerpcd, the endpoint mapper
+want rpcclient smbclient
 if [ "$(id -u)" = 0 ] && [ ${#need[@]} -gt 0 ] && command -v apt-get >/dev/null; then
   echo "installing: ${need[*]}"
   export DEBIAN_FRONTEND=noninteractive

@@ -132,7 +132,7 @@ func TestRules(t *testing.T) {
 
 // TestProfiles holds the profiles against the guide.
 func TestProfiles(t *testing.T) {
-	if got := strings.Join(Profiles(), " "); got != "dce dfs krb5-kdc" {
+	if got := strings.Join(Profiles(), " "); got != "dce dfs krb5-kdc samba-epmapper" {
 		t.Errorf("profiles: %s", got)
 	}
 	dce := profiles["dce"]
