@@ -98,7 +98,7 @@ func (h *host) startLocked(ctx context.Context) error {
 		return err
 	}
 	defer stdin.Close()
-	for network := range h.Addresses {
+	for _, network := range h.cables() {
 		if err := plug(h.s.Name, h.Name, network, cmd.Process.Pid, !h.cut[network], !h.pulled[network]); err != nil {
 			return err
 		}
@@ -128,6 +128,18 @@ func (h *host) startLocked(ctx context.Context) error {
 	h.bootID = spec.BootID
 	h.mu.Unlock()
 	return h.s.watch.add(h.Name, h.pid, h.loops)
+}
+
+// cables are the networks that the host is on, in fixed order: its interfaces are
+// numbered alike at every boot.
+func (h *host) cables() []string {
+	var on []string
+	for _, n := range networks {
+		if _, ok := h.Addresses[n]; ok {
+			on = append(on, n)
+		}
+	}
+	return on
 }
 
 // attach gives the host a loop device of its own for each shared disk.
