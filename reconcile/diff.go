@@ -252,7 +252,7 @@ func (b *builder) applications(first int) {
 	for _, a := range apps {
 		for _, p := range a.Purge {
 			if m, ok := b.mountBelow(p.Path); ok {
-				b.add(PurgeFiles{Purge: p, Mount: m}, "left behind by the last run")
+				b.add(PurgeFiles{Group: b.g.Name, App: a, Purge: p, Mount: m}, "left behind by the last run")
 			} else {
 				b.block(fmt.Sprintf("cannot purge %s: it lies on no file system of the group", p.Path), "name a path below a mount of the group")
 			}

@@ -85,8 +85,10 @@ type SetHostname struct{ Name string }
 type RestoreHostname struct{ Name string }
 
 // PurgeFiles deletes what a previous holder left behind, beneath one mount of
-// the group and never across another.
+// the group and never across another, and never while the application runs.
 type PurgeFiles struct {
+	Group string
+	App   config.Application
 	Purge config.Purge
 	Mount string // the group's mount that the path must lie on
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"understudy/config"
 	"understudy/reconcile"
@@ -22,6 +23,7 @@ type Host struct {
 	bursts map[string]context.CancelFunc // by address: announcements under way
 	closed bool
 
+	hooks   atomic.Int64   // runs so far
 	working sync.WaitGroup // bursts
 	naming  sync.Mutex     // held while the host name is saved and set, or restored
 	marking sync.Mutex     // held while the record of what only a reboot ends is written
@@ -91,6 +93,11 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return h.markDirty(s)
 	case reconcile.Reboot:
 		return h.reboot(ctx, s)
+	case reconcile.RunHook:
+		return h.runHook(ctx, s)
+	case reconcile.Notify:
+		h.notify(ctx, s)
+		return nil
 	case reconcile.ProveRelease:
 		return h.proveRelease(ctx, s)
 	}

@@ -45,11 +45,16 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 	if err != nil {
 		return nil, err
 	}
-	path, err := program(argv[0])
+	cg, err := cgroupFor(group, app.Name)
 	if err != nil {
 		return nil, err
 	}
-	cg, err := cgroupFor(group, app.Name)
+	return h.launchAs(name, cg, argv, environment(app.Environment, env))
+}
+
+// launchAs is launch with the name of the log, the cgroup and the whole environment.
+func (h *Host) launchAs(name string, cg cgroup, argv, env []string) (*launched, error) {
+	path, err := program(argv[0])
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +69,7 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 	}
 	command := func() *exec.Cmd {
 		cmd := &exec.Cmd{Path: path, Args: argv}
-		cmd.Env = environment(app.Environment, env)
+		cmd.Env = env
 		cmd.Dir = "/"
 		cmd.Stdout, cmd.Stderr = out, out
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -75,7 +80,7 @@ func (h *Host) launch(group string, app config.Application, argv []string, env [
 		if err = cg.start(cmd); err == nil {
 			l.cgroup = cg
 		} else {
-			h.log.Warn("the application runs without a cgroup", "cgroup", string(cg), "err", err)
+			h.log.Warn("the command runs without a cgroup", "cgroup", string(cg), "err", err)
 		}
 	}
 	if l.cgroup == "" {

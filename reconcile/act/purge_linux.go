@@ -29,6 +29,11 @@ func (h *Host) purge(ctx context.Context, s reconcile.PurgeFiles) error {
 	if !filepath.IsAbs(path) || !below(path, mount) || path == mount && !s.Purge.Tree || mount == "/" {
 		return fail(fmt.Errorf("it does not lie below the group's mount %s", mount))
 	}
+	// A daemon that runs keeps on using what is deleted beneath it: a live dced would
+	// go on with an endpoint map that nobody can see (guide, "DCE Failover Actions").
+	if err := h.mustBeDown(ctx, s.Group, s.App); err != nil {
+		return fail(err)
+	}
 	began := time.Now()
 	var done purged
 	err := h.flights.do(ctx, "purge "+path, func() error { return purgeBelow(ctx, path, mount, s.Purge.Tree, &done) }, nil)

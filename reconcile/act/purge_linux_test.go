@@ -28,7 +28,7 @@ func TestPurgeFile(t *testing.T) {
 	h := newHost(t)
 	fs := mounted(t, h)
 	purge := func(path string) error {
-		return h.Do(within(t, 5*time.Second), reconcile.PurgeFiles{Purge: config.Purge{Path: path}, Mount: fs.Mount})
+		return h.Do(within(t, 5*time.Second), reconcile.PurgeFiles{Group: "g", App: config.Application{Name: "a"}, Purge: config.Purge{Path: path}, Mount: fs.Mount})
 	}
 	file := touch(t, fs.Mount+"/dced/Ep.db")
 	outside := touch(t, filepath.Dir(fs.Mount)+"/outside/Ep.db")
@@ -66,7 +66,7 @@ func TestPurgeTree(t *testing.T) {
 	fs := mounted(t, h)
 	creds := fs.Mount + "/security/creds"
 	purge := func() error {
-		return h.Do(within(t, 20*time.Second), reconcile.PurgeFiles{Purge: config.Purge{Path: creds, Tree: true}, Mount: fs.Mount})
+		return h.Do(within(t, 20*time.Second), reconcile.PurgeFiles{Group: "g", App: config.Application{Name: "a"}, Purge: config.Purge{Path: creds, Tree: true}, Mount: fs.Mount})
 	}
 	if err := purge(); err != nil { // absent is fine
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"understudy/config"
 	"understudy/reconcile"
 )
 
@@ -26,7 +27,7 @@ type stopping struct {
 // stop stops an application: by its own stop command (or SIGTERM to the program
 // in the foreground), then SIGTERM, then SIGKILL to what is left of its daemons
 // and its cgroup. See [reconcile.Stop]. Something it cannot read is no proof that
-// nothing is left.
+// nothing is left. The ports that its daemons bound are free again.
 func (h *Host) stop(ctx context.Context, s reconcile.Stop) error {
 	fail := func(err error) error {
 		return fmt.Errorf("cannot stop %s of group %s: %w", s.App.Name, s.Group, err)
@@ -60,6 +61,9 @@ func (h *Host) stop(ctx context.Context, s reconcile.Stop) error {
 	}
 	if perr != nil && blind { // its exit status is all there is to go by
 		return fail(perr)
+	}
+	if err := h.awaitPortsFree(ctx, s.Group, s.App); err != nil {
+		return fail(err)
 	}
 	if err := d.forget(); err != nil {
 		return fail(err)
@@ -185,4 +189,26 @@ func (d *stopping) forget() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// mustBeDown reports what runs of an application, by the same looking that a stop
+// goes by.
+func (h *Host) mustBeDown(ctx context.Context, group string, app config.Application) error {
+	name, err := appName(group, app.Name)
+	if err != nil {
+		return err
+	}
+	cg, err := cgroupFor(group, app.Name)
+	if err != nil {
+		return err
+	}
+	d := &stopping{h, reconcile.Stop{Group: group, App: app}, name, cg}
+	left, err := d.left(ctx)
+	if err != nil {
+		return fmt.Errorf("whether %s runs is unknown: %w", app.Name, err)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%s of %s runs — stop it first", nameProcesses(left), app.Name)
+	}
+	return nil
 }
