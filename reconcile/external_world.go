@@ -111,6 +111,9 @@ func (w *World) hand(g *config.Group, to string) []Stage {
 	return append(out, w.Settle()...)
 }
 
+// Bring lets the other manager bring all of a group to a node of the model.
+func (w *World) Bring(group, node string) { w.bring(w.Config.Group(group), node) }
+
 // bring lets the other manager bring all of a group to a node.
 func (w *World) bring(g *config.Group, to string) {
 	s := w.Host(to)

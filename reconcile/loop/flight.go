@@ -131,7 +131,7 @@ func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
 		f.step.Store(int64(i + 1))
 		sp := p.Step.Spec()
 		began := time.Now()
-		err := l.step(ctx, p.Step, sp)
+		err := l.step(ctx, f.plan.Group, p.Step, sp)
 		rec := journal.Record{
 			Kind: journal.Done, Group: f.plan.Group, Plan: f.plan.Fingerprint(), Step: sp.Verb + " " + sp.Object,
 			N: p.N, Of: len(f.plan.Steps), Took: time.Since(began),
@@ -157,11 +157,18 @@ func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
 
 // step is the gate before every step: not cancelled, and on shared storage with
 // a lease that outlives what the step needs, read at this moment.
-func (l *Loop) step(ctx context.Context, s reconcile.Step, sp reconcile.Spec) error {
+//
+// Where another manager moves the storage there is no lease, and a look that began
+// at this moment takes its place.
+func (l *Loop) step(ctx context.Context, group string, s reconcile.Step, sp reconcile.Spec) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if sp.Storage {
+	if sp.Storage && l.external() {
+		if err := l.gate(ctx, group); err != nil {
+			return err
+		}
+	} else if sp.Storage {
 		if left := l.opt.Lease.Lease().Left(time.Now()); left < sp.Needs {
 			return fmt.Errorf("%w: %s left, the step needs %s", ErrShortLease, left.Round(time.Millisecond), sp.Needs)
 		}
@@ -198,7 +205,7 @@ func (l *Loop) finished(o outcome) {
 		l.postpone(o.group, o.err.Error(), o.verb)
 		m = l.memory[o.group]
 		switch {
-		case errors.Is(o.err, ErrShortLease):
+		case errors.Is(o.err, ErrShortLease), errors.Is(o.err, ErrNotHere):
 		case o.claimed && o.flight.plan.Goal == reconcile.Hold && !l.tryHere(o, &m):
 			// Half acquired is not a state to stay in: the next pass yields,
 			// undoes in reverse, and signs off, so that another node may try.
@@ -206,7 +213,7 @@ func (l *Loop) finished(o outcome) {
 		case o.claimed && o.flight.plan.Goal == reconcile.Clean:
 			l.stuck(o)
 			yielding := l.last[o.group].Transition.Event == fsm.Yield && m.Failed == "" && l.stopping == ""
-			if yielding && o.verb != "sign off" && l.backoff[o.group] > 2*firstBackoff {
+			if yielding && !l.external() && o.verb != "sign off" && l.backoff[o.group] > 2*firstBackoff {
 				m.Stuck, m.Retry = o.err.Error(), time.Time{} // the third time in a row
 			}
 		}
@@ -226,7 +233,7 @@ func (l *Loop) tryHere(o outcome, m *reconcile.Memory) bool {
 	}
 	other := false
 	for _, p := range st.Snapshot.Peers {
-		other = other || p.State == reconcile.PeerHeard && p.Status.Group(group).Ready
+		other = other || !l.external() && p.State == reconcile.PeerHeard && p.Status.Group(group).Ready
 	}
 	repair := o.flight.owned && m.Whole > 0 && m.Whole == l.held[group]
 	now := time.Now()

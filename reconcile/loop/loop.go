@@ -200,6 +200,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		snap.Lease.Until = snap.At // it ran out while we looked
 	}
 	snap.Store = l.opt.Lease.View()
+	if l.external() {
+		snap.Store = reconcile.Observed(l.opt.Config, &snap)
+	}
 	snap.Stopping = l.stopping
 	l.recallHostname()
 	l.recallDirty(snap.BootID)
@@ -259,6 +262,7 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 		}
 	}
 	l.dirty(g, s, d, &m)
+	m = l.recall(g, s, d, m)
 	if d.Facts.Clean {
 		m.Stuck = "" // it has been let go after all
 	}

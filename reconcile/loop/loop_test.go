@@ -62,6 +62,8 @@ type bed struct {
 	gone    bool                     // the lease
 	marks   map[string]string        // what only a reboot ends, by group
 	unread  error                    // of the marks
+	before  func(verb string)        // called before a step, if set
+	looked  func()                   // called after a look, if set
 	started time.Time
 	loop    *Loop
 }
@@ -123,6 +125,9 @@ func (b *bed) Look(context.Context) reconcile.Snapshot {
 	b.w.Now = time.Now()
 	s := *b.w.View("alpha")
 	s.Since = b.started
+	if b.looked != nil {
+		b.looked()
+	}
 	return s
 }
 
@@ -135,6 +140,9 @@ func (b *bed) Do(ctx context.Context, s reconcile.Step) error {
 	sp := s.Spec()
 	b.mu.Lock()
 	err, wait := b.fail[sp.Verb], b.slow[sp.Verb]
+	if b.before != nil {
+		b.before(sp.Verb)
+	}
 	b.mu.Unlock()
 	if wait > 0 {
 		select {

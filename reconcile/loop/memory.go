@@ -22,6 +22,11 @@ type kept struct {
 	Failed   string      `json:"failed,omitempty"`
 	Restarts []time.Time `json:"restarts,omitempty"`
 	Dirty    string      `json:"dirty,omitempty"` // beside act's own record, for what was only seen
+
+	// With store external; see reconcile.Memory.
+	Released string                        `json:"released,omitempty"`
+	Left     string                        `json:"left,omitempty"`
+	Peers    map[string]reconcile.PeerMark `json:"peers,omitempty"`
 }
 
 func (l *Loop) restore() {
@@ -33,7 +38,7 @@ func (l *Loop) restore() {
 		l.opt.Log.Warn("memory of the last run was not readable", "err", err)
 	}
 	for name, k := range all {
-		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Dirty: k.Dirty}
+		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Released: k.Released, Left: k.Left, Peers: k.Peers, Dirty: k.Dirty}
 	}
 }
 
@@ -45,7 +50,7 @@ func (l *Loop) persist() {
 	}
 	all := map[string]kept{}
 	for name, m := range l.memory {
-		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Dirty: m.Dirty}
+		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Released: m.Released, Left: m.Left, Peers: m.Peers, Dirty: m.Dirty}
 	}
 	if maps.EqualFunc(all, l.saved, sameKept) {
 		return
@@ -57,12 +62,14 @@ func (l *Loop) persist() {
 }
 
 func sameKept(a, b kept) bool {
-	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Dirty == b.Dirty && slices.Equal(a.Restarts, b.Restarts)
+	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Dirty == b.Dirty && slices.Equal(a.Restarts, b.Restarts) &&
+		a.Released == b.Released && a.Left == b.Left && maps.Equal(a.Peers, b.Peers)
 }
 
 func sameMemory(a, b reconcile.Memory) bool {
 	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
 		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname &&
+		a.Released == b.Released && a.Left == b.Left && a.Partly.Equal(b.Partly) && maps.Equal(a.Peers, b.Peers) &&
 		a.Dirty == b.Dirty && a.DirtyErr == b.DirtyErr
 }
 
