@@ -19,6 +19,8 @@ var arrows = map[string][]string{
 	"reconcile/journal":         {},
 	"reconcile/loop":            {"config", "fsm", "reconcile", "reconcile/journal"},
 	"reconcile/act":             {"config", "reconcile", "observers/lvm"},
+	"reconcile/act/site":        {"reconcile/prepare", "observers/site"},
+	"reconcile/prepare":         {"config", "reconcile"},
 	"reconcile/lease":           {"config", "reconcile"},
 	"reconcile/lease/leasetest": {"config", "reconcile", "reconcile/lease"},
 	"reconcile/lease/etcd":      {"config", "reconcile", "reconcile/lease"},
@@ -31,6 +33,7 @@ var arrows = map[string][]string{
 	"observers/lvm":             {"config", "reconcile"},
 	"observers/mounts":          {"config", "reconcile", "observers/*"},
 	"observers/peers":           {"config", "reconcile", "observers/*"},
+	"observers/site":            {"config", "reconcile", "reconcile/prepare"},
 	"observers/trigger":         {},
 	"cmd":                       {},
 	"cmd/understudy":            {"*"},
@@ -40,7 +43,7 @@ var arrows = map[string][]string{
 }
 
 // pure packages do no I/O, read no clock and log nothing (design, section 3).
-var pure = []string{"config", "fsm", "reconcile"}
+var pure = []string{"config", "fsm", "reconcile", "reconcile/prepare"}
 
 var impure = []string{"os", "io/ioutil", "net", "net/http", "log", "log/slog", "os/exec", "os/signal", "syscall", "runtime", "sync", "math/rand", "math/rand/v2", "golang.org/x/sys/unix"}
 

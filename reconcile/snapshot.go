@@ -212,6 +212,8 @@ type NodeStatus struct {
 	Groups     []GroupStatus `json:"groups"`   // groups it may hold, in file order
 	Leader     bool          `json:"leader,omitempty"`
 	Stopping   bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
+	// Cell is the DCE cell that is configured where it holds the group, without /.../.
+	Cell string `json:"cell,omitempty"`
 }
 
 // Group returns what the node says of a group, the zero GroupStatus if nothing.
@@ -242,6 +244,12 @@ type GroupStatus struct {
 	Here    bool   `json:"here,omitempty"`
 	Running bool   `json:"running,omitempty"`
 	Reason  string `json:"reason,omitempty"` // why not ready, or what the phase waits for
+	// Programs is one checksum over the programs that every node of the group must
+	// have alike, "" if it is not known.
+	Programs string `json:"programs,omitempty"`
+	// Rehearsed is when it last let the group go with proof after all of it had been up
+	// there: it can take it up. Zero: never. Its own clock; for people.
+	Rehearsed time.Time `json:"rehearsed,omitzero"`
 }
 
 // Phase is derived on every pass and never stored.

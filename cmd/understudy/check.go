@@ -9,15 +9,17 @@ import (
 )
 
 func checkCommand(c *common) *cobra.Command {
-	var explain bool
+	var explain, host bool
 	cmd := &cobra.Command{
-		Use:   "check [--explain]",
+		Use:   "check [--explain] [--host]",
 		Short: "check the file, or print it with every default filled in",
 		Long: `Check the configuration file alone: nothing of this host is looked at and
 nothing is changed. Every finding has a rule, a line and a way out. With
---explain the file is printed with every default filled in.`,
+--explain the file is printed with every default filled in. With --host this
+host is looked at as well, as by ` + "`understudy prepare`" + `, and what matters before
+it is armed is told; exit 4 if something must be mended by hand.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			data, err := c.readConfig()
 			if err != nil {
 				return err
@@ -27,6 +29,12 @@ nothing is changed. Every finding has a rule, a line and a way out. With
 				return err
 			}
 			cfg, findings := config.CheckWith(c.config, data, own)
+			var seen []hostFinding
+			if host && cfg != nil {
+				if seen, err = c.checkHost(cmd.Context(), cfg); err != nil {
+					return err
+				}
+			}
 			if c.json {
 				if findings == nil {
 					findings = []config.Finding{}
@@ -35,11 +43,17 @@ nothing is changed. Every finding has a rule, a line and a way out. With
 				if explain && cfg != nil {
 					v["explained"] = string(config.Explain(cfg))
 				}
+				if seen != nil {
+					v["host"] = seen
+				}
 				if err := c.printJSON(v); err != nil {
 					return err
 				}
 			} else {
 				for _, f := range findings {
+					fmt.Fprintln(c.err, f)
+				}
+				for _, f := range seen {
 					fmt.Fprintln(c.err, f)
 				}
 			}
@@ -58,9 +72,13 @@ nothing is changed. Every finding has a rule, a line and a way out. With
 				}
 				fmt.Fprintln(c.out)
 			}
+			if host {
+				return c.hostVerdict(seen)
+			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&host, "host", false, "look at this host too")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print the file with every default filled in")
 	return cmd
 }

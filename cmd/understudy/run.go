@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -144,13 +145,15 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		Keeper: keeper, Node: node, Peers: peers.Peers,
 		Off: func(ctx context.Context, f reconcile.Fence) error { return host.Do(ctx, f) },
 	}
+	var own atomic.Pointer[ownFacts]
+	tasks.Go(func() error { keepOwnFacts(ctx, cfg, node, c.stateDir, seen.Look, own.Store); return nil })
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, authority: authority, seen: seen, log: log},
-		Announce: announce(peers, st), SelfFence: func(string) { selfFence(log) },
+		Announce: announce(peers, st, own.Load), SelfFence: func(string) { selfFence(log) },
 	})
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader}
+	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader, own: own.Load}
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
@@ -202,8 +205,9 @@ func runStore(ctx context.Context, st store, l *loop.Loop, log *slog.Logger) err
 
 // announce tells the peers what this node says of itself, and the store over
 // which networks it can still talk.
-func announce(peers *observers.Peers, st store) func(reconcile.NodeStatus) {
+func announce(peers *observers.Peers, st store, own func() *ownFacts) func(reconcile.NodeStatus) {
 	return func(s reconcile.NodeStatus) {
+		own().tell(&s)
 		peers.SetStatus(s)
 		if st.setUsable != nil {
 			now := peers.Peers()

@@ -25,6 +25,7 @@ type resident struct {
 	keeper  *lease.Keeper
 	journal *journal.Journal
 	leader  func() string          // embedded store: the raft leader; nil with another store
+	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
 	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
 }
 
@@ -67,7 +68,11 @@ func (r *resident) Status() (api.Status, error) {
 	out.Journal = api.JournalStatus{Error: js.Err, Held: js.Held, Dropped: js.Dropped}
 	for _, g := range r.cfg.Groups {
 		if d, ok := st.Decisions[g.Name]; ok {
-			out.Groups = append(out.Groups, groupStatus(&g, s, d, st.Flights[g.Name]))
+			gs := groupStatus(&g, s, d, st.Flights[g.Name])
+			if own := r.own(); own != nil {
+				gs.Programs = own.programs[g.Name]
+			}
+			out.Groups = append(out.Groups, gs)
 		}
 	}
 	for _, p := range s.Peers {
@@ -113,7 +118,7 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 func peerStatus(p reconcile.Peer) api.PeerStatus {
 	out := api.PeerStatus{
 		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
-		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Groups: p.Status.Groups,
+		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Groups: p.Status.Groups, Cell: p.Status.Cell,
 	}
 	for _, l := range p.Links {
 		ms := l.Age.Milliseconds()

@@ -129,6 +129,15 @@ func notes(st api.Status) []string {
 			out = append(out, fmt.Sprintf("configuration: %s runs another file (%.8s) than %s (%.8s)", p.Name, p.Config, st.Node, st.ConfigHash))
 		}
 	}
+	for _, g := range st.Groups {
+		for _, p := range st.Peers {
+			for _, o := range p.Groups {
+				if p.State == "heard" && o.Group == g.Group && g.Programs != "" && o.Programs != "" && o.Programs != g.Programs {
+					out = append(out, fmt.Sprintf("programs: those of %s differ between %s and %s — see: understudy prepare", g.Group, st.Node, p.Name))
+				}
+			}
+		}
+	}
 	if st.Lease.Error != "" {
 		out = append(out, "lease: "+st.Lease.Error)
 	}

@@ -62,7 +62,7 @@ func Look(ctx context.Context, c *config.Config, node, stateDir, root string, sn
 			})
 		}
 	}
-	f.Paths = Paths(ctx, root, prepare.Asks(c, node, stateDir))
+	f.Paths = Paths(ctx, root, prepare.Asks(c, node, stateDir), nil)
 	f.Same = same(root, f.Paths[prepare.FstabFile], snap.Devices)
 	wg.Wait()
 	return f
@@ -76,8 +76,9 @@ func seen[T any](v T, err error, at time.Time) reconcile.Seen[T] {
 }
 
 // Paths looks at paths beneath root. A path on a file system that does not answer is
-// unknown, and so are those after it.
-func Paths(ctx context.Context, root string, asks []prepare.Ask) map[string]reconcile.Seen[prepare.Path] {
+// unknown, and so are those after it. With a cache, programs are read only if they have
+// changed.
+func Paths(ctx context.Context, root string, asks []prepare.Ask, cache *Cache) map[string]reconcile.Seen[prepare.Path] {
 	ctx, cancel := context.WithTimeout(ctx, fileLimit)
 	defer cancel()
 	type answer struct {
@@ -92,7 +93,7 @@ func Paths(ctx context.Context, root string, asks []prepare.Ask) map[string]reco
 				return
 			}
 			at := time.Now()
-			v, err := look(root, a)
+			v, err := look(root, a, cache)
 			answers <- answer{a.Path, seen(v, err, at)}
 		}
 	}()
@@ -142,7 +143,7 @@ func merge(a, b reconcile.Seen[prepare.Path]) reconcile.Seen[prepare.Path] {
 // by whatever it asks. A name that nobody knows has none.
 func names(ctx context.Context, root, name string) ([]netip.Addr, error) {
 	if root != "" && root != "/" {
-		p, err := look(root, prepare.Ask{Path: prepare.HostsFile, Data: true})
+		p, err := look(root, prepare.Ask{Path: prepare.HostsFile, Data: true}, nil)
 		if err != nil {
 			return nil, err
 		}

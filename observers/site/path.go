@@ -31,7 +31,7 @@ func isNoLink(err error) bool {
 }
 
 // look reads what is asked of one path.
-func look(root string, a prepare.Ask) (prepare.Path, error) {
+func look(root string, a prepare.Ask, c *Cache) (prepare.Path, error) {
 	if a.Kernel {
 		root = "/"
 	}
@@ -53,7 +53,7 @@ func look(root string, a prepare.Ask) (prepare.Path, error) {
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
 		out.Kind = prepare.RegularFile
-		err = content(name, a, &out)
+		err = content(name, info, a, &out, c)
 	case mode.IsDir():
 		out.Kind = prepare.Directory
 		if a.List {
@@ -69,7 +69,12 @@ func look(root string, a prepare.Ask) (prepare.Path, error) {
 	return out, nil
 }
 
-func content(name string, a prepare.Ask, out *prepare.Path) error {
+func content(name string, info os.FileInfo, a prepare.Ask, out *prepare.Path, c *Cache) error {
+	if a.Digest && !a.Data {
+		if out.Digest = c.digest(name, info); out.Digest != "" {
+			return nil
+		}
+	}
 	if !a.Data && !a.Digest {
 		return nil
 	}
@@ -89,7 +94,10 @@ func content(name string, a prepare.Ask, out *prepare.Path) error {
 	if err == nil && n > maxProgram {
 		err = fmt.Errorf("it has more than %d bytes", maxProgram)
 	}
-	out.Digest = hex.EncodeToString(h.Sum(nil))
+	if err == nil {
+		out.Digest = hex.EncodeToString(h.Sum(nil))
+		c.keep(name, info, out.Digest)
+	}
 	return err
 }
 

@@ -22,6 +22,10 @@ func Text(w io.Writer, items []Item) {
 			fmt.Fprintln(w, heading(it.Section))
 		}
 		label := fmt.Sprintf("  %-8s ", it.State)
+		if it.State == Done {
+			write(w, label, fmt.Sprintf("%s: %s [%s]", it.Name, it.Seen, strings.Join(it.Rows, " ")))
+			continue
+		}
 		write(w, label, fmt.Sprintf("%s [%s]: %s", it.Name, strings.Join(it.Rows, " "), it.Want))
 		pad := strings.Repeat(" ", len(label))
 		write(w, pad+"seen: ", it.Seen)

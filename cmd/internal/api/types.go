@@ -67,6 +67,8 @@ type GroupStatus struct {
 	Blocked   []string      `json:"blocked,omitempty"`
 	Hostname  string        `json:"saved_hostname,omitempty"`
 	Dirty     string        `json:"needs_reboot,omitempty"` // the application that only a reboot of this node ends
+	Rehearsed time.Time     `json:"rehearsed,omitzero"`     // when this node last let it go with proof after all of it was up; zero: never
+	Programs  string        `json:"programs,omitempty"`     // checksum over the programs that every node of the group must have alike
 }
 
 // ClaimStatus is the claim of a group as the store has it.
@@ -110,6 +112,7 @@ type PeerStatus struct {
 	Stopping bool                    `json:"stopping,omitempty"`
 	Links    []LinkStatus            `json:"links"`
 	Groups   []reconcile.GroupStatus `json:"groups,omitempty"`
+	Cell     string                  `json:"cell,omitempty"` // the DCE cell that is configured there
 }
 
 // LinkStatus is what is heard of a peer on one network.
