@@ -398,6 +398,9 @@ func Remember(c *config.Config, g *config.Group, s *Snapshot, m Memory) Memory {
 			m.Left = s.BootID
 		}
 	}
+	if m.Whole > 0 {
+		m.From = "" // it has arrived
+	}
 	switch {
 	case !v.partly():
 		m.Partly = time.Time{}
@@ -409,6 +412,9 @@ func Remember(c *config.Config, g *config.Group, s *Snapshot, m Memory) Memory {
 		gs := p.Status.Group(g.Name)
 		if p.State != PeerHeard || gs.Group == "" {
 			continue
+		}
+		if gs.Here {
+			m.From = n
 		}
 		if mark := (PeerMark{BootID: p.BootID, Dirty: gs.Dirty}); m.Peers[n] != mark {
 			peers := map[string]PeerMark{n: mark}

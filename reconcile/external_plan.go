@@ -58,6 +58,7 @@ func (v sight) plan(d Decision) Plan {
 // a beginning that was broken off, or one that this program does not remember, what
 // is down is stopped too: a start command may still run.
 func (v sight) up(b *builder) {
+	v.before(b)
 	restart := b.stopWhatMust(v.m.Whole == 0 && v.m.Role != fsm.Standby)
 	for _, fs := range outerFirst(v.g.Filesystems) {
 		if !fs.Local || v.inv.State(MountItem, fs.Mount) == Present {
@@ -69,28 +70,35 @@ func (v sight) up(b *builder) {
 		}
 		b.add(MountFS{FS: fs}, why)
 	}
+	waits := len(b.plan.Waits)
 	b.applications(restart)
+	if len(b.plan.Waits) == waits { // every application is started
+		v.after(b)
+	}
 }
 
 // down stops the applications and takes the node's own file systems off, so that the
 // other manager can unmount what lies below them.
 func (v sight) down(b *builder) {
+	v.before(b)
 	b.stops(func(a config.Application) bool {
 		st := v.inv.State(AppItem, a.Name)
 		return st == Present || st == Wrong || (st == Unknown || v.m.ErrorVerb != "") && (v.served() || v.m.ErrorVerb != "")
 	})
 	if b.dirty != "" {
+		v.after(b)
 		v.barrier(b)
 		return
 	}
-	if !v.s.Mounts.OK() {
-		return
-	}
 	for _, fs := range slices.Backward(outerFirst(v.g.Filesystems)) {
+		if !v.s.Mounts.OK() {
+			continue
+		}
 		if st := v.inv.State(MountItem, fs.Mount); fs.Local && (st == Present || st == Wrong) && b.takeOff(fs, "take "+fs.Mount+" off", "it lies on the group's file systems, which go") && fs.Volume == "" {
 			b.add(Deactivate{Device: fs.Device}, "nothing may stay in this kernel's buffers")
 		}
 	}
+	v.after(b)
 }
 
 // barrier ends the letting go of a dirty host: its own file systems may be held by
@@ -185,6 +193,9 @@ func (v sight) unfit() (Reason, bool) {
 		return Reason{Text: v.m.Failed, Way: "mend it, then: understudy clear " + v.g.Name}, true
 	}
 	if r, ok := v.selfUndead(); ok {
+		return r, true
+	}
+	if r, yes := withoutClient(v.c, v.g, v.s); yes {
 		return r, true
 	}
 	for _, n := range networks(v.g) {
