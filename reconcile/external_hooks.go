@@ -38,26 +38,33 @@ func (v sight) lettingGo(because string) motion {
 	return m
 }
 
-// before adds the hooks that come before the first step, after those behind the last.
-func (v sight) before(b *builder) {
-	switch m := v.lettingGo(b.plan.Why); {
-	case b.plan.Goal == Hold && v.m.Whole == 0 && (!v.m.Role.Holds() || v.m.ErrorVerb == "hook"):
-		m = v.takingUp()
-		b.hooks(config.Pre, m, m.events(false, config.Pre))
-	case b.plan.Goal == Clean && b.plan.Event == fsm.Yield && !v.clean():
-		b.hooks(config.Pre, m, m.events(true, config.Pre))
+// around puts the hooks of a plan before and behind the steps that add adds. A plan
+// without such a step has none.
+func (v sight) around(b *builder, add func()) {
+	from, waits := len(b.plan.Steps), len(b.plan.Waits)
+	add()
+	steps := b.plan.Steps[from:]
+	if len(steps) == 0 || len(b.plan.Blocked) > 0 {
+		return
 	}
-}
-
-func (v sight) after(b *builder) {
-	switch m := v.lettingGo(b.plan.Why); {
-	case len(b.plan.Steps) == 0 || len(b.plan.Blocked) > 0:
-	case b.plan.Goal == Hold && v.m.Whole == 0:
-		m = v.takingUp()
-		b.hooks(config.Post, m, m.events(false, config.Post))
-	case b.plan.Goal == Clean && b.plan.Event == fsm.Yield:
-		b.hooks(config.Post, m, m.events(true, config.Post))
-	case b.plan.Goal == Clean:
-		b.hooks(config.Post, m, []config.HookEvent{config.EventRelease})
+	b.plan.Steps = b.plan.Steps[:from:from]
+	m, out := v.lettingGo(b.plan.Why), true
+	pre, post := b.plan.Event == fsm.Yield, m.events(true, config.Post)
+	switch {
+	case b.plan.Goal == Hold:
+		m, out = v.takingUp(), false
+		pre, post = !v.m.Role.Holds() || v.m.ErrorVerb == "hook", m.events(false, config.Post)
+		if v.m.Whole > 0 { // a repair in place
+			pre, post = false, nil
+		}
+	case !pre: // what has gone leaves no time for more
+		post = []config.HookEvent{config.EventRelease}
+	}
+	if pre {
+		b.hooks(config.Pre, m, m.events(out, config.Pre))
+	}
+	b.plan.Steps = append(b.plan.Steps, steps...)
+	if len(b.plan.Waits) == waits { // every application is started
+		b.hooks(config.Post, m, post)
 	}
 }

@@ -41,12 +41,15 @@ func (v sight) plan(d Decision) Plan {
 	v.alarm(&b, d)
 	switch d.Goal {
 	case Hold:
-		v.up(&b)
+		v.around(&b, func() { v.up(&b) })
 		if len(b.plan.Blocked) > 0 {
 			b.plan.Steps = nil // half of a taking up is not run, and so not printed
 		}
 	case Clean:
-		v.down(&b)
+		v.around(&b, func() { v.down(&b) })
+		if d.Dirty != "" {
+			v.barrier(&b)
+		}
 	}
 	for i := range b.plan.Steps {
 		b.plan.Steps[i].N = i + 1
@@ -58,7 +61,6 @@ func (v sight) plan(d Decision) Plan {
 // a beginning that was broken off, or one that this program does not remember, what
 // is down is stopped too: a start command may still run.
 func (v sight) up(b *builder) {
-	v.before(b)
 	restart := b.stopWhatMust(v.m.Whole == 0 && v.m.Role != fsm.Standby)
 	for _, fs := range outerFirst(v.g.Filesystems) {
 		if !fs.Local || v.inv.State(MountItem, fs.Mount) == Present {
@@ -70,35 +72,25 @@ func (v sight) up(b *builder) {
 		}
 		b.add(MountFS{FS: fs}, why)
 	}
-	waits := len(b.plan.Waits)
 	b.applications(restart)
-	if len(b.plan.Waits) == waits { // every application is started
-		v.after(b)
-	}
 }
 
 // down stops the applications and takes the node's own file systems off, so that the
 // other manager can unmount what lies below them.
 func (v sight) down(b *builder) {
-	v.before(b)
+	again := v.m.ErrorVerb != "" // a step failed: a start command may still run
 	b.stops(func(a config.Application) bool {
 		st := v.inv.State(AppItem, a.Name)
-		return st == Present || st == Wrong || (st == Unknown || v.m.ErrorVerb != "") && (v.served() || v.m.ErrorVerb != "")
+		return st == Present || st == Wrong || again || st == Unknown && v.served()
 	})
 	if b.dirty != "" {
-		v.after(b)
-		v.barrier(b)
-		return
+		return // see barrier
 	}
 	for _, fs := range slices.Backward(outerFirst(v.g.Filesystems)) {
-		if !v.s.Mounts.OK() {
-			continue
-		}
-		if st := v.inv.State(MountItem, fs.Mount); fs.Local && (st == Present || st == Wrong) && b.takeOff(fs, "take "+fs.Mount+" off", "it lies on the group's file systems, which go") && fs.Volume == "" {
-			b.add(Deactivate{Device: fs.Device}, "nothing may stay in this kernel's buffers")
+		if st := v.inv.State(MountItem, fs.Mount); fs.Local && (st == Present || st == Wrong) {
+			b.takeOff(fs, "take "+fs.Mount+" off", "what it lies on goes")
 		}
 	}
-	v.after(b)
 }
 
 // barrier ends the letting go of a dirty host: its own file systems may be held by
@@ -111,6 +103,9 @@ func (v sight) barrier(b *builder) {
 		b.plan.Waits = append(b.plan.Waits, Reason{Text: fmt.Sprintf("%s reboots: %s and holds the disks", v.s.Node, why)})
 		b.add(Reboot{Group: v.g.Name, Why: why}, "only that lets go of the disks")
 		return
+	}
+	if v.held() == Present && v.m.Left == v.s.BootID {
+		return // said already; see selfUndead
 	}
 	way := "the other manager cannot move the disks before that"
 	if v.m.Failed != "" {
@@ -129,7 +124,7 @@ func (v sight) waits(d Decision) []Reason {
 	case fsm.Unsure:
 		out = append(out, Reason{Text: d.Because})
 	case fsm.Yield:
-		if v.m.Released == v.s.BootID {
+		if v.m.Released == v.s.BootID && d.Dirty == "" {
 			out = append(out, Reason{Text: "it stays down while all of it is still here", Way: "it starts again when it has been away, or at: understudy acquire " + v.g.Name})
 		}
 	case fsm.Free, fsm.Stray:

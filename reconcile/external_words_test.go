@@ -17,6 +17,13 @@ func (s *scenario) external(h *Snapshot, word string, args []string) error {
 		}
 		return ""
 	}
+	if word == "device-absent" { // NODE device-absent PATH: it was looked at, and is not there
+		h.Devices.Value = slices.Clone(h.Devices.Value)
+		for i := range h.Devices.Value {
+			h.Devices.Value[i].Present = h.Devices.Value[i].Present && h.Devices.Value[i].Path != arg(0)
+		}
+		return nil
+	}
 	g := s.c.Group(arg(0))
 	if g == nil {
 		return errors.New("no such word for a node, or no such group")
