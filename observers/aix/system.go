@@ -360,7 +360,16 @@ func (s *System) Command(ctx context.Context, pid int) (string, error) {
 // with program files and libraries (-x). fuser does not see a mapping whose file
 // was closed (its reference says so), so that none found is no proof.
 func (s *System) Users(ctx context.Context, point string) ([]int, error) {
-	text, err := s.Run(ctx, "fuser", "-c", "-x", point)
+	return s.fuser(ctx, "-c", point)
+}
+
+// UsersOf lists the processes that have a file or a device itself open.
+func (s *System) UsersOf(ctx context.Context, path string) ([]int, error) {
+	return s.fuser(ctx, "-f", path)
+}
+
+func (s *System) fuser(ctx context.Context, what, path string) ([]int, error) {
+	text, err := s.Run(ctx, "fuser", what, "-x", path)
 	if exit := (*ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
