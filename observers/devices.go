@@ -22,31 +22,46 @@ import (
 // reading unknown.
 func devices(ctx context.Context, cfg *config.Config) ([]reconcile.Device, error) {
 	out := []reconcile.Device{}
-	for _, g := range cfg.Groups {
-		for _, f := range g.Filesystems {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if slices.ContainsFunc(out, func(d reconcile.Device) bool { return d.Path == f.Device }) {
-				continue
-			}
-			d := reconcile.Device{Path: f.Device}
-			info, err := os.Stat(f.Device)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-			case err != nil:
-				return nil, fmt.Errorf("cannot look at %s: %w", f.Device, err)
-			case info.Mode()&fs.ModeDevice != 0 && info.Mode()&fs.ModeCharDevice == 0:
-				st, ok := info.Sys().(*syscall.Stat_t)
-				if !ok {
-					return nil, fmt.Errorf("cannot tell the device number of %s", f.Device)
-				}
-				d.Present, d.Major, d.Minor = true, unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
-			}
-			out = append(out, d)
+	for _, path := range devicePaths(cfg) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
+		d := reconcile.Device{Path: path}
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, fmt.Errorf("cannot look at %s: %w", path, err)
+		case info.Mode()&fs.ModeDevice != 0 && info.Mode()&fs.ModeCharDevice == 0:
+			st, ok := info.Sys().(*syscall.Stat_t)
+			if !ok {
+				return nil, fmt.Errorf("cannot tell the device number of %s", path)
+			}
+			d.Present, d.Major, d.Minor = true, unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
+		}
+		out = append(out, d)
 	}
 	return out, nil
+}
+
+// devicePaths are the devices of file systems and aggregates, in the order of the
+// file and each once.
+func devicePaths(cfg *config.Config) []string {
+	var out []string
+	add := func(path string) {
+		if !slices.Contains(out, path) {
+			out = append(out, path)
+		}
+	}
+	for _, g := range cfg.Groups {
+		for _, f := range g.Filesystems {
+			add(f.Device)
+		}
+		for _, a := range g.Aggregates {
+			add(a.Device)
+		}
+	}
+	return out
 }
 
 // LookApps reads the processes of every application anew, for act's own looking
