@@ -7,7 +7,6 @@ import (
 	"understudy/observers"
 	"understudy/reconcile"
 	"understudy/reconcile/act"
-	"understudy/reconcile/lease"
 	"understudy/reconcile/loop"
 )
 
@@ -15,7 +14,7 @@ import (
 // authority, everything else on the host.
 type hands struct {
 	host      *act.Host
-	authority *lease.Authority
+	authority authority
 	seen      *observers.Host
 	log       *slog.Logger
 }

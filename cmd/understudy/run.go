@@ -29,7 +29,6 @@ import (
 	"understudy/reconcile"
 	"understudy/reconcile/act"
 	"understudy/reconcile/journal"
-	"understudy/reconcile/lease"
 	"understudy/reconcile/loop"
 )
 
@@ -129,31 +128,25 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	}
 	tasks.Go(func() error { return seen.Run(ctx) })
 
-	st, err := openStore(ctx, cfg, node, c.stateDir, key, log)
-	if err != nil {
-		cancel()
-		return errors.Join(err, tasks.Wait())
-	}
-	keeper := lease.NewKeeper(st.store, cfg.Lease, node, boot, log)
-	tasks.Go(func() error { return keeper.Run(ctx) })
-
 	host := act.New(act.Options{StateDir: c.stateDir, Config: cfg, Node: node, Log: log, Look: seen.LookApps, Reboot: rebootHost})
 	defer host.Close()
 	tasks.Go(func() error { return host.Run(ctx) })
 
-	authority := &lease.Authority{
-		Keeper: keeper, Node: node, Peers: peers.Peers,
-		Off: func(ctx context.Context, f reconcile.Fence) error { return host.Do(ctx, f) },
+	st, err := openOwnership(ctx, cfg, ownership{node: node, boot: boot, dir: c.stateDir, key: key, peers: peers, host: host, log: log})
+	if err != nil {
+		cancel()
+		return errors.Join(err, tasks.Wait())
 	}
+	tasks.Go(func() error { return st.keep(ctx) })
 	var own atomic.Pointer[ownFacts]
 	tasks.Go(func() error { keepOwnFacts(ctx, cfg, node, c.stateDir, seen.Look, own.Store); return nil })
 	l := loop.New(loop.Options{
-		Config: cfg, Node: node, Observer: seen, Lease: keeper, Journal: jr, Log: log, StateDir: c.stateDir,
-		Actor:    &hands{host: host, authority: authority, seen: seen, log: log},
+		Config: cfg, Node: node, Observer: seen, Lease: st.keeper, Journal: jr, Log: log, StateDir: c.stateDir,
+		Actor:    &hands{host: host, authority: st.authority, seen: seen, log: log},
 		Announce: announce(peers, st, own.Load), SelfFence: func(string) { selfFence(log) },
 	})
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{cfg: cfg, node: node, loop: l, keeper: keeper, journal: jr, leader: st.leader, own: own.Load}
+	res := &resident{cfg: cfg, node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, own: own.Load}
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
@@ -174,7 +167,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		defer cancel() // the loop has nothing left to do: everything else ends
 		err := l.Run(ctx)
 		if err == nil && ctx.Err() == nil {
-			depart(ctx, keeper, st, log)
+			depart(ctx, st, log)
 		}
 		return err
 	})
@@ -265,11 +258,13 @@ const departLimit = 2 * time.Second
 
 // depart leaves the store in order: the lease is given back, and raft leadership
 // handed over, so that those who stay need no election.
-func depart(ctx context.Context, keeper *lease.Keeper, st store, log *slog.Logger) {
+func depart(ctx context.Context, st store, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, departLimit)
 	defer cancel()
-	if err := keeper.Leave(ctx); err != nil {
-		log.Warn("lease was not given back", "err", err)
+	if st.leave != nil {
+		if err := st.leave(ctx); err != nil {
+			log.Warn("lease was not given back", "err", err)
+		}
 	}
 	if st.handOver != nil {
 		if err := st.handOver(ctx); err != nil {

@@ -13,7 +13,6 @@ import (
 	"understudy/config"
 	"understudy/reconcile"
 	"understudy/reconcile/journal"
-	"understudy/reconcile/lease"
 	"understudy/reconcile/loop"
 )
 
@@ -22,7 +21,7 @@ type resident struct {
 	cfg     *config.Config
 	node    string
 	loop    *loop.Loop
-	keeper  *lease.Keeper
+	keeper  keeper
 	journal *journal.Journal
 	leader  func() string          // embedded store: the raft leader; nil with another store
 	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
@@ -53,7 +52,7 @@ func (r *resident) Status() (api.Status, error) {
 		Cluster: r.cfg.Cluster, Node: r.node, Version: version, BootID: s.BootID, At: now, ConfigHash: r.cfg.Hash,
 		Stopping: s.Stopping,
 		Lease:    api.LeaseStatus{Valid: l.Left(now) > 0, LeftMS: l.Left(now).Milliseconds(), Error: l.Err},
-		Store:    api.StoreStatus{Readable: view.OK()},
+		Store:    api.StoreStatus{Kind: kindOf(r.cfg), Readable: view.OK()},
 	}
 	if n := r.note.Load(); n != nil {
 		out.ConfigNote = *n
@@ -194,6 +193,9 @@ func (r *resident) Move(ctx context.Context, q api.MoveRequest) error {
 	if g == nil {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", q.Group)}
 	}
+	if reconcile.IsExternal(r.cfg) {
+		return r.keeper.Ask(ctx, reconcile.Request{Group: q.Group, To: q.To})
+	}
 	if g.Priority(q.To) < 0 {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot move %s to %q: it is not one of its nodes (%v)", q.Group, q.To, g.Nodes)}
 	}
@@ -230,6 +232,9 @@ func (r *resident) Confirm(ctx context.Context, q api.ConfirmRequest) error {
 	}
 	if p := st.Snapshot.Peer(q.Node); p.State == reconcile.PeerHeard || p.State == reconcile.PeerDistant {
 		return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot confirm that %s is down: it is %s", q.Node, p.State)}
+	}
+	if reconcile.IsExternal(r.cfg) {
+		return r.confirmOutside(ctx, q, &st.Snapshot)
 	}
 	for _, g := range r.cfg.Groups {
 		if c := st.Snapshot.Store.Value.Claims[g.Name]; c.Holder == q.Node && !c.Released {

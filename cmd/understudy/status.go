@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"understudy/cmd/internal/api"
+	"understudy/config"
 )
 
 func statusCommand(c *common) *cobra.Command {
@@ -100,6 +101,9 @@ func printStatus(w io.Writer, st api.Status, p palette) {
 	if !st.Store.Readable {
 		store = p.bad + "store not readable" + p.off
 	}
+	if st.Store.Kind == string(config.StoreExternal) {
+		lease, store = "store external", "another manager moves addresses and disks"
+	}
 	fmt.Fprintf(w, "%scluster %s · node %s%s · %s · %s\n", p.bold, st.Cluster, st.Node, p.off, lease, store)
 	for _, s := range notes(st) {
 		fmt.Fprintf(w, "%s%s%s\n", p.bad, s, p.off)
@@ -161,6 +165,9 @@ func printGroup(w io.Writer, st api.Status, g api.GroupStatus, p palette) {
 	where := "nowhere"
 	if g.Claim.Epoch > 0 && !g.Claim.Released {
 		where = fmt.Sprintf("on %s, epoch %d", g.Claim.Holder, g.Claim.Epoch)
+	}
+	if st.Store.Kind == string(config.StoreExternal) {
+		where, _, _ = strings.Cut(where, ",") // nobody counts there
 	}
 	ready := ""
 	if g.Ready {

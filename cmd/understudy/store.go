@@ -12,7 +12,9 @@ import (
 	"understudy/config"
 	"understudy/observers"
 	"understudy/reconcile"
+	"understudy/reconcile/act"
 	"understudy/reconcile/lease"
+	"understudy/reconcile/loop"
 )
 
 // store is the opened store and, where it is embedded, its raft leadership.
@@ -25,6 +27,53 @@ type store struct {
 	// setUsable tells over which networks which machines can be reached now; nil
 	// with another store.
 	setUsable func(usable func(machine, network string) bool)
+
+	keeper    keeper
+	authority authority
+	keep      func(ctx context.Context) error // keeps the lease; it must be run
+	leave     func(ctx context.Context) error // gives the lease back; nil if there is none
+}
+
+// keeper keeps this node's lease and says what the store shows.
+type keeper interface {
+	loop.Lease
+	Ask(ctx context.Context, q reconcile.Request) error
+	Confirm(ctx context.Context, w reconcile.Confirmation) error
+}
+
+// authority carries out the steps that change who owns what, and reports whether a
+// step is one of them.
+type authority interface {
+	Do(ctx context.Context, s reconcile.Step) (bool, error)
+}
+
+// ownership is what it takes to know, and to change, who owns what.
+type ownership struct {
+	node, boot, dir string
+	key             []byte
+	peers           *observers.Peers
+	host            *act.Host
+	log             *slog.Logger
+}
+
+// openOwnership opens the store that the file names, with who keeps the lease in it.
+func openOwnership(ctx context.Context, cfg *config.Config, o ownership) (store, error) {
+	if reconcile.IsExternal(cfg) {
+		out := openOutside(o.dir, o.log)
+		rest := func(ctx context.Context) error { <-ctx.Done(); return nil }
+		return store{keeper: out, authority: out, run: rest, keep: rest}, nil
+	}
+	st, err := openEtcd(ctx, cfg, o.node, o.dir, o.key, o.log)
+	if err != nil {
+		return st, err
+	}
+	k := lease.NewKeeper(st.store, cfg.Lease, o.node, o.boot, o.log)
+	st.keeper, st.keep, st.leave = k, k.Run, k.Leave
+	st.authority = &lease.Authority{
+		Keeper: k, Node: o.node, Peers: o.peers.Peers,
+		Off: func(ctx context.Context, f reconcile.Fence) error { return o.host.Do(ctx, f) },
+	}
+	return st, nil
 }
 
 // heard reports whether anything speaks against reaching a machine over a
@@ -38,14 +87,6 @@ func heard(peers []reconcile.Peer, machine, network string) bool {
 		}
 	}
 	return true
-}
-
-// openStore opens what the file names.
-func openStore(ctx context.Context, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
-	if cfg.Lease.Store == config.StoreExternal {
-		return store{}, errors.New("cannot run with store external: the service does not follow another manager yet")
-	}
-	return openEtcd(ctx, cfg, name, stateDir, key, log)
 }
 
 // witnessName is the witness's name among the machines of the file.
@@ -90,7 +131,7 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			peers := observers.NewPeers(cfg, witnessName, boot, key, log)
 			peers.SetStatus(reconcile.NodeStatus{ConfigHash: cfg.Hash})
 			tasks.Go(func() error { return peers.Run(ctx) })
-			st, err := openStore(ctx, cfg, witnessName, c.stateDir, key, log)
+			st, err := openEtcd(ctx, cfg, witnessName, c.stateDir, key, log)
 			if err != nil {
 				cancel()
 				return errors.Join(err, tasks.Wait())

@@ -64,6 +64,8 @@ func Handler(s Service) http.Handler {
 	mux.HandleFunc("POST /v1/move", post(func(ctx context.Context, r MoveRequest) error { return s.Move(ctx, r) }))
 	mux.HandleFunc("POST /v1/confirm-down", post(func(ctx context.Context, r ConfirmRequest) error { return s.Confirm(ctx, r) }))
 	mux.HandleFunc("POST /v1/clear", post(func(ctx context.Context, r Filter) error { return s.Clear(ctx, r.Group) }))
+	mux.HandleFunc("POST /v1/release", post(func(ctx context.Context, r WordRequest) error { return s.Release(ctx, r) }))
+	mux.HandleFunc("POST /v1/acquire", post(func(ctx context.Context, r WordRequest) error { return s.Acquire(ctx, r) }))
 	mux.HandleFunc("POST /v1/history", func(w http.ResponseWriter, r *http.Request) {
 		var f Filter
 		if err := read(r, &f); err != nil {
@@ -193,6 +195,16 @@ func (c *Client) Confirm(ctx context.Context, r ConfirmRequest) error {
 // Clear forgets that the node failed a group.
 func (c *Client) Clear(ctx context.Context, group string) error {
 	return c.call(ctx, http.MethodPost, "/v1/clear", Filter{Group: group}, &struct{}{})
+}
+
+// Release says that another manager takes a group away; it returns when that may go on.
+func (c *Client) Release(ctx context.Context, r WordRequest) error {
+	return c.call(ctx, http.MethodPost, "/v1/release", r, &struct{}{})
+}
+
+// Acquire says that another manager has brought a group; it returns when it is served.
+func (c *Client) Acquire(ctx context.Context, r WordRequest) error {
+	return c.call(ctx, http.MethodPost, "/v1/acquire", r, &struct{}{})
 }
 
 // History asks for records, oldest first.

@@ -35,6 +35,7 @@ type LeaseStatus struct {
 
 // StoreStatus is how the store can be reached from here.
 type StoreStatus struct {
+	Kind     string `json:"kind"` // embedded, etcd or external
 	Readable bool   `json:"readable"`
 	Error    string `json:"error,omitempty"`
 	Leader   string `json:"leader,omitempty"` // embedded store: the raft leader
@@ -154,6 +155,12 @@ type ApplyRequest struct {
 	Expect string `json:"expect,omitempty"` // fingerprint that the plan must have
 }
 
+// WordRequest is what another manager says of a group that it moves.
+type WordRequest struct {
+	Group   string `json:"group"`
+	LimitMS int64  `json:"limit_ms"` // how long to wait for it to be carried out
+}
+
 // Filter narrows the history.
 type Filter struct {
 	Group string    `json:"group,omitempty"`
@@ -178,5 +185,7 @@ type Service interface {
 	Move(ctx context.Context, r MoveRequest) error
 	Confirm(ctx context.Context, r ConfirmRequest) error
 	Clear(ctx context.Context, group string) error
+	Release(ctx context.Context, r WordRequest) error
+	Acquire(ctx context.Context, r WordRequest) error
 	History(f Filter) ([]journal.Record, error)
 }

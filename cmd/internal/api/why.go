@@ -21,6 +21,12 @@ func why(s Status, g GroupStatus) []string {
 	c := g.Claim
 	var out []string
 	switch {
+	case s.Store.Kind == "external" && c.Holder == "":
+		out = append(out, fmt.Sprintf("%s is not wholly on %s, and no other node says that all of it is there: %s.", g.Group, s.Node, g.Because))
+	case s.Store.Kind == "external" && c.Holder == s.Node:
+		out = append(out, fmt.Sprintf("%s is on %s: %s.", g.Group, c.Holder, g.Because))
+	case s.Store.Kind == "external":
+		out = append(out, fmt.Sprintf("%s is on %s: %s.", g.Group, c.Holder, c.Reason))
 	case !s.Store.Readable:
 		out = append(out, fmt.Sprintf("%s cannot say where %s is: the store could not be read: %s.", s.Node, g.Group, s.Store.Error))
 	case c.Epoch == 0:
