@@ -54,6 +54,7 @@ func largeAfterNodeDown(t testing.TB) (*config.Config, *Snapshot) {
 			for _, fs := range g.Filesystems {
 				me.mount(fs)
 			}
+			me.switchOn(g)
 			me.address(g.Addresses[0], "public")
 			me.run(g.Name, g.Applications[0])
 		}

@@ -160,6 +160,8 @@ func (b *builder) storage(fresh bool) {
 			b.add(Activate{Volume: v}, "its file systems are not mounted")
 		} else if b.exported(v, fresh) {
 			b.add(Activate{Volume: v}, "its aggregates are to be exported")
+		} else if i := b.inv.item(VolumeItem, v.Name); shared(b.g, v) && i.State != Present {
+			b.add(Activate{Volume: v}, i.Detail)
 		}
 	}
 	b.aggregates(fresh)
@@ -384,8 +386,14 @@ func (b *builder) unmounts(mine bool) {
 		}
 	}
 	for _, v := range slices.Backward(b.g.Volumes) {
-		if shared(b.g, v) && (off[v.Name] || mine) {
+		if !shared(b.g, v) {
+			continue
+		}
+		switch st := b.inv.State(VolumeItem, v.Name); {
+		case off[v.Name] || mine:
 			b.add(Deactivate{Volume: v}, "its file systems are unmounted")
+		case st == Present || st == Wrong:
+			b.add(Deactivate{Volume: v}, "it is switched on and not wanted here")
 		}
 	}
 }

@@ -31,7 +31,8 @@ type ItemKind string
 
 // The kinds of item, in the order of taking up.
 const (
-	MountItem ItemKind = "mount"
+	VolumeItem ItemKind = "volume group"
+	MountItem  ItemKind = "mount"
 	// AggregateItem is a device that is not mounted; with store external only.
 	AggregateItem ItemKind = "aggregate"
 	AddressItem   ItemKind = "address"
@@ -48,7 +49,7 @@ type Item struct {
 
 // Inventory is what this host has of one group.
 type Inventory struct {
-	Items []Item // file systems outer first, then addresses, then applications in start order
+	Items []Item // volume groups, then file systems outer first, then addresses, then applications in start order
 }
 
 // Clean reports that nothing of the group is here and that all of it was read.
@@ -109,7 +110,7 @@ func (inv Inventory) in(p Presence) []Item {
 
 // takeInventory looks up everything that g declares in a snapshot.
 func takeInventory(c *config.Config, g *config.Group, s *Snapshot) Inventory {
-	var inv Inventory
+	inv := Inventory{Items: volumeItems(g, s)}
 	for _, fs := range outerFirst(g.Filesystems) {
 		inv.Items = append(inv.Items, mountItem(fs, s))
 	}

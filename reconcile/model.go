@@ -55,7 +55,11 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 		s.Memory[g.Name] = m
 	case Reboot:
 		w.reboot(s)
-	case Activate, Deactivate, PurgeFiles, Verify, ProveRelease, RunHook, Notify:
+	case Activate:
+		w.volume(s, st.Volume, true)
+	case Deactivate:
+		w.volume(s, st.Volume, false)
+	case PurgeFiles, Verify, ProveRelease, RunHook, Notify:
 		// nothing that a snapshot shows
 	}
 }

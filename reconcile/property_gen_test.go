@@ -169,7 +169,7 @@ func perturbMemory(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 // whoever looks without asking.
 func unread(t *rapid.T, h *Snapshot, apps bool) {
 	err := errors.New("input/output error")
-	last := 4
+	last := 5
 	if apps {
 		last++
 	}
@@ -185,6 +185,8 @@ func unread(t *rapid.T, h *Snapshot, apps bool) {
 	case 4:
 		h.Hostname.Err = err
 	case 5:
+		h.Volumes.Err = err
+	case 6:
 		h.Apps.Err = err
 	}
 }
@@ -192,7 +194,7 @@ func unread(t *rapid.T, h *Snapshot, apps bool) {
 // perturbHost takes something of a group away, puts something of it here, or
 // changes what is not the group's.
 func perturbHost(t *rapid.T, h *Snapshot, g *config.Group) {
-	what := rapid.IntRange(0, 9).Draw(t, "host change")
+	what := rapid.IntRange(0, 10).Draw(t, "host change")
 	if n := len(g.Filesystems); n > 0 && h.Mounts.OK() && what < 5 {
 		fs := g.Filesystems[rapid.IntRange(0, n-1).Draw(t, "file system")]
 		switch what {
@@ -226,6 +228,9 @@ func perturbHost(t *rapid.T, h *Snapshot, g *config.Group) {
 		} else {
 			h.run(g.Name, a)
 		}
+	}
+	if what == 10 {
+		perturbVolume(t, h, g)
 	}
 	if what == 9 && h.Links.OK() {
 		h.Links.Value = slices.Clone(h.Links.Value)

@@ -208,7 +208,7 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 		s.w.NoStore = with(s.w.NoStore, h.Node)
 	case "just-started":
 		h.Since = s.w.Now
-	case "unread": // mounts, addresses, daemons, devices, hostname
+	case "unread": // mounts, addresses, daemons, devices, hostname, volumes
 		switch arg {
 		case "mounts":
 			h.Mounts = Unread[[]Mount](unread, noon)
@@ -220,6 +220,8 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 			h.Devices = Unread[[]Device](unread, noon)
 		case "hostname":
 			h.Hostname = Unread[string](unread, noon)
+		case "volumes":
+			h.Volumes = Unread[[]VolumeState](unread, noon)
 		}
 	case "mount": // NODE mount SOURCE POINT
 		h.Mounts.Value = append(slices.Clone(h.Mounts.Value), Mount{ID: 99, Point: args[1], Root: "/", Source: args[0], FSType: "ext4", Major: s.major(h, args[0]), Minor: s.minor(h, args[0])})

@@ -126,6 +126,8 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 		h.Since = s.w.Now
 	case "later": // NODE later: it has looked for an hour
 		h.Since = s.w.Now.Add(-time.Hour)
+	case "volume":
+		return volumeWord(h, args)
 	case "hostname":
 		h.Hostname = Read(args[0], noon)
 	case "conflict": // NODE conflict LABEL: duplicate address detection found another holder

@@ -13,6 +13,7 @@ import (
 const (
 	claimLimit    = 2 * time.Second // one transaction with a majority of the store
 	activateLimit = 10 * time.Second
+	volumeLimit   = 30 * time.Second // half a dozen commands of LVM, each of which reads every disk
 	mountLimit    = 60 * time.Second // replays a journal; a check has its own time in it
 	addressLimit  = 5 * time.Second
 	purgeLimit    = 30 * time.Second
@@ -68,8 +69,10 @@ func (s Activate) Spec() Spec {
 		return sp
 	}
 	sp.Object, sp.Detail = s.Volume.Name, "vgchange -ay"
-	sp.Command = "vgchange --activate y " + s.Volume.Name
-	sp.Post = "every logical volume of " + s.Volume.Name + " is active here"
+	sp.Command = fmt.Sprintf("vgchange --systemid $(this host) %s; vgchange --activate y %s", s.Volume.Name, s.Volume.Name)
+	sp.Pre = "the claim is ours, and the volume group is whole here and not exported"
+	sp.Post = "every logical volume of " + s.Volume.Name + " is active here, and its metadata name this host as the owner"
+	sp.Limit = volumeLimit
 	sp.Undo = "vgchange --activate n " + s.Volume.Name
 	sp.Expect = 300 * time.Millisecond
 	return sp
@@ -238,6 +241,7 @@ func (s Deactivate) Spec() Spec {
 	sp.Object, sp.Detail = s.Volume.Name, "vgchange -an"
 	sp.Command = "vgchange --activate n " + s.Volume.Name
 	sp.Post = "no logical volume of " + s.Volume.Name + " is active here"
+	sp.Limit = volumeLimit
 	return sp
 }
 

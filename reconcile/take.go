@@ -255,6 +255,9 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 			return Reason{Text: a.Device + " is not there", Way: "attach the disk, or correct the device of the aggregate"}, false
 		}
 	}
+	if r, yes := volumeUnfit(g, s); yes && !IsExternal(c) {
+		return r, false
+	}
 	if r, yes := withoutClient(c, g, s); yes {
 		return r, false
 	}

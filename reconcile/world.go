@@ -88,6 +88,7 @@ func Around(c *config.Config, s *Snapshot) *World {
 				h.BootID = claim.BootID
 				m.Whole = claim.Epoch
 				dirty = dirty || rebootToRelease(g) && m.Role.Holds()
+				h.switchOn(g)
 				for _, fs := range outerFirst(g.Filesystems) {
 					h.mount(fs)
 				}
@@ -146,6 +147,7 @@ func (w *World) boot(name string, since time.Time) *Snapshot {
 		apps = append(apps, AppState{Group: NodeGroup, App: sv.Name, Daemons: stopped(sv.Application)})
 	}
 	s.Devices, s.Apps = Read(devices, w.Now), Read(apps, w.Now)
+	s.Volumes = Read(w.volumesAt(name), w.Now)
 	return s
 }
 
