@@ -13,6 +13,7 @@ import (
 	"understudy/config"
 	"understudy/observers/addrs"
 	"understudy/observers/daemons"
+	"understudy/observers/lvm"
 	"understudy/observers/mounts"
 	"understudy/observers/peers"
 	"understudy/observers/trigger"
@@ -60,9 +61,11 @@ type Host struct {
 	view       atomic.Pointer[view]
 	exits      *daemons.Exits
 	prober     *daemons.Prober
+	volumes    *lvm.Observer
 
 	table                                         mounts.Table // of the goroutine that holds mountGate
 	mountGate, addrGate, appGate, hosts, diskGate gate
+	volumeGate                                    gate
 }
 
 // view is one configuration and what depends on it.
@@ -91,8 +94,9 @@ func New(cfg *config.Config, node, stateDir string, peers *Peers, log *slog.Logg
 	h := &Host{
 		node: node, bootID: boot, stateDir: stateDir, since: time.Now(), peers: peers, log: log, limit: LookLimit,
 		changes: trigger.New(), configured: trigger.New(),
-		mountGate: newGate(), addrGate: newGate(), appGate: newGate(), hosts: newGate(), diskGate: newGate(),
+		mountGate: newGate(), addrGate: newGate(), appGate: newGate(), hosts: newGate(), diskGate: newGate(), volumeGate: newGate(),
 	}
+	h.volumes = lvm.New(lvm.Exec(), h.changes.Fire)
 	h.exits = daemons.NewExits(h.changes.Fire, log)
 	h.prober = daemons.NewProber(h.changes.Fire, log)
 	return h, h.SetConfig(cfg)
@@ -136,6 +140,9 @@ func (h *Host) Look(ctx context.Context) reconcile.Snapshot {
 	})
 	apps := h.beginApps(ctx, v)
 	disks := begin(ctx, h.diskGate, "devices", func(ctx context.Context) ([]reconcile.Device, error) { return devices(ctx, v.cfg) })
+	volumes := begin(ctx, h.volumeGate, "volume groups", func(ctx context.Context) ([]reconcile.VolumeState, error) {
+		return h.volumes.Look(ctx, lvm.Names(v.cfg))
+	})
 	name := begin(ctx, h.hosts, "the host name", func(context.Context) (string, error) { return os.Hostname() })
 
 	s.Mounts = mountTable()
@@ -143,6 +150,7 @@ func (h *Host) Look(ctx context.Context) reconcile.Snapshot {
 	s.Links = reconcile.Seen[[]reconcile.Link]{Value: n.Value.links, Err: n.Err, At: n.At}
 	s.Addrs = reconcile.Seen[[]reconcile.Addr]{Value: n.Value.addrs, Err: n.Err, At: n.At}
 	s.Devices = disks()
+	s.Volumes = volumes()
 	s.Hostname = name()
 	if s.Apps = apps(); s.Apps.OK() {
 		h.exits.Set(s.Apps.Value)

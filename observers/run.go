@@ -32,6 +32,7 @@ func (h *Host) Run(ctx context.Context) error {
 	watch("process ends", h.exits.Run)
 	watch("probes", h.prober.Run)
 	watch("pid files", h.pidFiles)
+	watch("volume groups", h.volumes.Run)
 	if h.peers != nil {
 		watch("peers", h.forward)
 	}

@@ -109,7 +109,14 @@ func (o *Observer) Look(ctx context.Context, names []string) ([]reconcile.Volume
 		default:
 		}
 	case !running && (due || time.Since(last.at) > Pace):
-		last = o.read(ctx, names)
+		// What is active is known by now, and must not be lost to a slow vgs.
+		limited, cancel := context.WithTimeout(ctx, Limit)
+		if until, ok := ctx.Deadline(); ok {
+			cancel()
+			limited, cancel = context.WithTimeout(ctx, time.Until(until)*3/4)
+		}
+		last = o.read(limited, names)
+		cancel()
 	}
 	out := make([]reconcile.VolumeState, len(names))
 	for i, name := range names {
