@@ -105,7 +105,7 @@ func New(cfg *config.Config, node, stateDir string, peers *Peers, log *slog.Logg
 // SetConfig adopts a new configuration; on an error the old one stays. Keep-alives
 // go on as they are: machines, addresses and times of theirs need a new Peers.
 func (h *Host) SetConfig(cfg *config.Config) error {
-	r, err := daemons.NewReader(cfg, h.stateDir, h.bootID)
+	r, err := daemons.NewReader(cfg, h.node, h.stateDir, h.bootID)
 	if err != nil {
 		return err
 	}

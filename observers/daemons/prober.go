@@ -67,16 +67,22 @@ func NewProber(fire func(), log *slog.Logger) *Prober {
 // is probed while it declares a probe and an interval, has daemons, and all of
 // them run. A verdict is forgotten when its application was started anew.
 func (p *Prober) Set(cfg *config.Config, states []reconcile.AppState) {
-	want := make(map[name]*target)
-	i := 0
+	apps := make(map[name]config.Application)
 	for _, g := range cfg.Groups {
 		for _, a := range g.Applications {
-			if i < len(states) {
-				if t := eligible(a, states[i]); t != nil {
-					want[name{g.Name, a.Name}] = t
-				}
+			apps[name{g.Name, a.Name}] = a
+		}
+	}
+	for _, sv := range cfg.Services {
+		apps[name{reconcile.NodeGroup, sv.Name}] = sv.Application
+	}
+	want := make(map[name]*target)
+	for _, st := range states {
+		n := name{st.Group, st.App}
+		if a, ok := apps[n]; ok {
+			if t := eligible(a, st); t != nil {
+				want[n] = t
 			}
-			i++
 		}
 	}
 	p.mu.Lock()

@@ -56,9 +56,10 @@ type application struct {
 	found       [][]reconcile.Process // one for each rule
 }
 
-// NewReader prepares the search for every application of a file, in file order.
-// stateDir holds the records of applications with Run; bootID is of this boot.
-func NewReader(cfg *config.Config, stateDir, bootID string) (*Reader, error) {
+// NewReader prepares the search for every application of a file, in file order,
+// and then for the services of one node in the order of their starts. stateDir
+// holds the records of applications with Run; bootID is of this boot.
+func NewReader(cfg *config.Config, node, stateDir, bootID string) (*Reader, error) {
 	r := &Reader{bootID: bootID, seen: make(map[int]time.Time)}
 	for _, g := range cfg.Groups {
 		for _, fs := range g.Filesystems {
@@ -67,25 +68,37 @@ func NewReader(cfg *config.Config, stateDir, bootID string) (*Reader, error) {
 	}
 	for _, g := range cfg.Groups {
 		for _, a := range g.Applications {
-			app := application{group: g.Name, name: a.Name}
-			for _, d := range a.Daemons {
-				rule, err := newRule(d)
-				if err != nil {
-					return nil, fmt.Errorf("group %s: %w", g.Name, err)
-				}
-				if d.Exe == "" && d.PIDFile == "" && d.Match == "" {
-					if len(a.Run) == 0 {
-						return nil, fmt.Errorf("group %s: cannot recognise daemon %s of %s: nothing is declared — set exe, pidfile or match", g.Name, d.Name, a.Name)
-					}
-					rule.record = filepath.Join(stateDir, "apps", g.Name+"."+a.Name+".json")
-				}
-				app.rules = append(app.rules, rule)
+			if err := r.add(g.Name, a, stateDir); err != nil {
+				return nil, fmt.Errorf("group %s: %w", g.Name, err)
 			}
-			app.found = make([][]reconcile.Process, len(app.rules))
-			r.apps = append(r.apps, app)
+		}
+	}
+	for _, sv := range reconcile.ServicesOn(cfg, node) {
+		if err := r.add(reconcile.NodeGroup, sv.Application, stateDir); err != nil {
+			return nil, fmt.Errorf("service %s: %w", sv.Name, err)
 		}
 	}
 	return r, nil
+}
+
+func (r *Reader) add(group string, a config.Application, stateDir string) error {
+	app := application{group: group, name: a.Name}
+	for _, d := range a.Daemons {
+		rule, err := newRule(d)
+		if err != nil {
+			return err
+		}
+		if d.Exe == "" && d.PIDFile == "" && d.Match == "" {
+			if len(a.Run) == 0 {
+				return fmt.Errorf("cannot recognise daemon %s of %s: nothing is declared — set exe, pidfile or match", d.Name, a.Name)
+			}
+			rule.record = filepath.Join(stateDir, "apps", group+"."+a.Name+".json")
+		}
+		app.rules = append(app.rules, rule)
+	}
+	app.found = make([][]reconcile.Process, len(app.rules))
+	r.apps = append(r.apps, app)
+	return nil
 }
 
 // LocalPIDFiles lists the pid files that do not lie on a file system of a group.
@@ -101,7 +114,7 @@ func (r *Reader) LocalPIDFiles() []string {
 	return out
 }
 
-// Look returns every application of the file in file order, with the processes
+// Look returns every application in the order of [NewReader], with the processes
 // of each of its daemons by pid. Something that could not be read makes the
 // whole look an error, for a daemon must not be called absent on half a search.
 func (r *Reader) Look(ctx context.Context, now time.Time) ([]reconcile.AppState, error) {

@@ -88,7 +88,7 @@ func TestFoundByExe(t *testing.T) {
 	link := filepath.Join(filepath.Dir(exe), "link")
 	must(t, os.Symlink(exe, link))
 	for _, path := range []string{exe, link} {
-		r, err := NewReader(file1(config.Daemon{Name: "d", Exe: path}), t.TempDir(), boot)
+		r, err := NewReader(file1(config.Daemon{Name: "d", Exe: path}), "alpha", t.TempDir(), boot)
 		must(t, err)
 		want(t, r)
 		one := start(t, exe, "60")
@@ -117,7 +117,7 @@ func zombie(t *testing.T, pid int) {
 // A daemon whose executable was replaced on disk still runs.
 func TestFoundByDeletedExe(t *testing.T) {
 	exe := program(t)
-	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe}), t.TempDir(), boot)
+	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe}), "alpha", t.TempDir(), boot)
 	must(t, err)
 	one := start(t, exe, "60")
 	must(t, os.Remove(exe))
@@ -126,7 +126,7 @@ func TestFoundByDeletedExe(t *testing.T) {
 
 func TestAllCriteriaMustHold(t *testing.T) {
 	exe := program(t)
-	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe, Match: `dced 7[0-9]$`}), t.TempDir(), boot)
+	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe, Match: `dced 7[0-9]$`}), "alpha", t.TempDir(), boot)
 	must(t, err)
 	start(t, exe, "60")
 	want(t, r)
@@ -137,7 +137,7 @@ func TestAllCriteriaMustHold(t *testing.T) {
 // A process that becomes another program a while after it was first seen is found.
 func TestFoundAfterExec(t *testing.T) {
 	exe := program(t)
-	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe}), t.TempDir(), boot)
+	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe}), "alpha", t.TempDir(), boot)
 	must(t, err)
 	cmd := exec.Command("/bin/sh", "-c", "read x; exec "+exe+" 60")
 	in, err := cmd.StdinPipe()
@@ -162,7 +162,7 @@ func TestPIDFile(t *testing.T) {
 	one := start(t, exe, "60")
 	reader := func(d config.Daemon) *Reader {
 		d.Name, d.PIDFile = "d", path
-		r, err := NewReader(file1(d), t.TempDir(), boot)
+		r, err := NewReader(file1(d), "alpha", t.TempDir(), boot)
 		must(t, err)
 		return r
 	}
@@ -204,7 +204,7 @@ func TestRecordOfRun(t *testing.T) {
 	state := t.TempDir()
 	cfg := &config.Config{Groups: []config.Group{{Name: "g", Applications: []config.Application{{
 		Name: "a", Run: []string{"x"}, Daemons: []config.Daemon{{Name: "a"}}}}}}}
-	r, err := NewReader(cfg, state, boot)
+	r, err := NewReader(cfg, "alpha", state, boot)
 	must(t, err)
 	path := filepath.Join(state, "apps", "g.a.json")
 	want(t, r)
@@ -234,7 +234,7 @@ func TestRecordOfRun(t *testing.T) {
 // The end of a process that the last look found is a trigger.
 func TestExitIsNoticed(t *testing.T) {
 	exe := program(t)
-	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe}), t.TempDir(), boot)
+	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe}), "alpha", t.TempDir(), boot)
 	must(t, err)
 	fired := trigger.New()
 	e := NewExits(fired.Fire, slog.New(slog.NewTextHandler(t.Output(), nil)))
@@ -312,7 +312,7 @@ func BenchmarkLook(b *testing.B) {
 		"missing": {Name: "d", Exe: exe + "x"},
 	} {
 		b.Run(name, func(b *testing.B) {
-			r, err := NewReader(file1(d), b.TempDir(), boot)
+			r, err := NewReader(file1(d), "alpha", b.TempDir(), boot)
 			must(b, err)
 			for b.Loop() {
 				if _, err := r.Look(b.Context(), time.Now()); err != nil {
@@ -322,7 +322,7 @@ func BenchmarkLook(b *testing.B) {
 		})
 	}
 	b.Run("full", func(b *testing.B) {
-		r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe + "x", Match: "x"}), b.TempDir(), boot)
+		r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe + "x", Match: "x"}), "alpha", b.TempDir(), boot)
 		must(b, err)
 		for b.Loop() {
 			r.lastFull = time.Time{}

@@ -28,8 +28,9 @@ type outcome struct {
 	group   string
 	flight  *flight
 	err     error
-	verb    string // of the step that failed
-	claimed bool   // the failure came after the claim was ours
+	verb    string         // of the step that failed
+	step    reconcile.Step // the one that failed
+	claimed bool           // the failure came after the claim was ours
 	at      time.Time
 }
 
@@ -143,8 +144,12 @@ func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
 			if sp.Optional && ctx.Err() == nil {
 				continue
 			}
-			o.err, o.verb = fmt.Errorf("%s %s: %w", sp.Verb, sp.Object, err), sp.Verb
+			o.err, o.verb, o.step = fmt.Errorf("%s %s: %w", sp.Verb, sp.Object, err), sp.Verb, p.Step
 			return o
+		}
+		if n, ok := p.Step.(reconcile.Notify); ok {
+			rec.Why = n.Text
+			l.notices.add(n, time.Now())
 		}
 		l.append(rec)
 		l.opt.Log.Info("step done", "group", f.plan.Group, "plan", f.plan.Fingerprint(), "step", rec.Step, "step_n", p.N, "step_of", rec.Of, "took", rec.Took)
@@ -186,6 +191,10 @@ func (l *Loop) step(ctx context.Context, group string, s reconcile.Step, sp reco
 func (l *Loop) finished(o outcome) {
 	if l.flights[o.group] == o.flight {
 		delete(l.flights, o.group)
+	}
+	if o.group == reconcile.NodeGroup {
+		l.servicesLanded(o)
+		return
 	}
 	m := l.memory[o.group]
 	cancelled := errors.Is(o.err, ErrLeaseLost) || errors.Is(o.err, ErrGoalChanged) || errors.Is(o.err, ErrStopping)
@@ -296,10 +305,12 @@ func (l *Loop) land() {
 	}
 }
 
-// idle reports whether nothing of any group is held or in flight.
+// idle reports whether nothing of any group is held or in flight. Services stay.
 func (l *Loop) idle() bool {
-	if len(l.flights) > 0 {
-		return false
+	for group := range l.flights {
+		if group != reconcile.NodeGroup {
+			return false
+		}
 	}
 	for _, d := range l.last {
 		if d.AtBarrier && d.Plan.Empty() {

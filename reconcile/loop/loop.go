@@ -89,13 +89,20 @@ type Loop struct {
 	counted  map[string]bool   // the plan in flight was counted as a restart when it began
 	stopping string
 	state    atomic.Pointer[State]
+
+	servicesWhy string  // of the last plan of the services, "" before the first
+	notices     notices // told since this program began
+	events      events
 }
 
 // State is what the last pass found. It is never changed after it is published.
 type State struct {
 	Snapshot  reconcile.Snapshot
 	Decisions map[string]reconcile.Decision
-	Flights   map[string]Flight
+	Flights   map[string]Flight // by group; NodeGroup for the services
+	Services  reconcile.Services
+	Notices   map[string]Notice // the latest by group
+	Hooks     HookQueue         // hooks without a group
 }
 
 // Flight is how far a plan has got.
@@ -165,6 +172,7 @@ func (l *Loop) Clear(ctx context.Context, group string) error {
 // left as it is.
 func (l *Loop) Run(ctx context.Context) error {
 	defer l.land()
+	defer l.events.start(ctx, l)()
 	slow := time.NewTicker(resync)
 	defer slow.Stop()
 	for {
@@ -217,6 +225,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	sooner(snap.Lease.Left(snap.At))
 	status := reconcile.NodeStatus{ConfigHash: l.opt.Config.Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != ""}
 	status.Networks = reconcile.NetworksUp(l.opt.Config, &snap)
+	services := reconcile.DecideServices(l.opt.Config, &snap)
+	sooner(l.services(ctx, &snap, services))
+	l.events.look(l, &snap)
 	decisions := map[string]reconcile.Decision{}
 	for i := range l.opt.Config.Groups {
 		g := &l.opt.Config.Groups[i]
@@ -232,7 +243,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 			sooner(left + time.Millisecond)
 		}
 	}
-	l.publish(snap, decisions)
+	l.publish(snap, decisions, services)
 	if l.opt.Announce != nil {
 		l.opt.Announce(status)
 	}
