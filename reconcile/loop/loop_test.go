@@ -68,7 +68,9 @@ type bed struct {
 	loop    *Loop
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t *testing.T) *bed { return newBedOf(t, file) }
+
+func newBedOf(t *testing.T, file string) *bed {
 	t.Helper()
 	c, err := config.Parse("test.toml", []byte(file))
 	if err != nil {
@@ -140,6 +142,9 @@ func (b *bed) Do(ctx context.Context, s reconcile.Step) error {
 	sp := s.Spec()
 	b.mu.Lock()
 	err, wait := b.fail[sp.Verb], b.slow[sp.Verb]
+	if err == nil {
+		err = b.fail[sp.Verb+" "+sp.Object]
+	}
 	if b.before != nil {
 		b.before(sp.Verb)
 	}
@@ -159,6 +164,13 @@ func (b *bed) Do(ctx context.Context, s reconcile.Step) error {
 	}
 	b.w.Carry("alpha", "files", s)
 	return nil
+}
+
+// failing makes the starts of an application fail, or no longer.
+func (b *bed) failing(app string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fail["start "+app] = err
 }
 
 func (b *bed) Append(r journal.Record) error {
