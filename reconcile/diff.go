@@ -56,6 +56,7 @@ type builder struct {
 	inv   Inventory
 	claim Claim
 	dirty string // see Decision.Dirty
+	named bool   // the group's host name is set by a step
 	plan  Plan
 }
 
@@ -108,7 +109,8 @@ func (b *builder) hold(take taking) {
 // stopWhatMust stops applications that cannot go on: one that is half up, those
 // after it, and all if a file system below them has gone. It returns the place
 // of the first application to be started. After a taking up that was broken off,
-// what is down is stopped too: a start command may still run.
+// what is down is stopped too: a start command may still run. A stop finds the
+// host name that the start had.
 func (b *builder) stopWhatMust(brokenOff bool) int {
 	first := len(b.g.Applications)
 	why := ""
@@ -127,8 +129,10 @@ func (b *builder) stopWhatMust(brokenOff bool) int {
 	for i := len(b.g.Applications) - 1; i >= first; i-- {
 		switch a := b.g.Applications[i]; {
 		case b.inv.State(AppItem, a.Name) != Absent:
+			b.nameHost("the stop must find the name that the start had")
 			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, why)
 		case brokenOff && len(a.Start) > 0:
+			b.nameHost("the stop must find the name that the start had")
 			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "its start may have been broken off")
 		}
 	}
@@ -234,8 +238,11 @@ func (b *builder) applications(first int) {
 	saved := b.s.Memory[b.g.Name].SavedHostname
 	apps := b.startable(b.g.Applications[first:])
 	if len(apps) == 0 {
+		if saved == "" && b.named {
+			saved = b.s.Hostname.Value
+		}
 		if saved != "" {
-			b.add(RestoreHostname{Name: saved}, "a start has ended and left it changed")
+			b.add(RestoreHostname{Name: saved}, "the host keeps its own name")
 		}
 		return
 	}
@@ -246,7 +253,7 @@ func (b *builder) applications(first int) {
 		return
 	}
 	if named {
-		b.add(SetHostname{Name: b.g.Hostname}, "the daemons take their name from the host at their start")
+		b.nameHost("the daemons take their name from the host at their start")
 		if back == "" {
 			back = b.s.Hostname.Value
 		}
@@ -266,6 +273,15 @@ func (b *builder) applications(first int) {
 	}
 	if named || saved != "" {
 		b.add(RestoreHostname{Name: back}, "the host keeps its own name")
+	}
+}
+
+// nameHost sets the group's host name, once in a plan and only where the present
+// one could be read: nothing is set that cannot be put back.
+func (b *builder) nameHost(why string) {
+	if !b.named && b.g.Hostname != "" && b.s.Hostname.OK() {
+		b.named = true
+		b.add(SetHostname{Name: b.g.Hostname}, why)
 	}
 }
 

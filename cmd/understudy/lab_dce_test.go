@@ -11,12 +11,12 @@ import (
 	"understudy/cmd/internal/lab/standin"
 )
 
-// dceGroup is a group with profile dce on the three file systems of the guide.
-func dceGroup(more string) string {
+// dceGroup is a group with profile dce on the three file systems of the guide,
+// with more keys of the group and of the application.
+func dceGroup(more, app string) string {
 	return `
 [group.dce]
 nodes = ["alpha", "beta"]
-settle = "3s"
 ` + more + `
 
 [[group.dce.address]]
@@ -26,7 +26,7 @@ network = "public"
 ` + lab.DCEFilesystems("dce") + `
 [[group.dce.application]]
 profile = "dce"
-`
+` + app
 }
 
 // newDCE brings up a lab with the stand-ins for DCE and DFS installed, configures
@@ -87,7 +87,7 @@ func (b *bench) mapping(address string) string {
 // and called under the node's own name; when the owner is back, stop.dce runs on
 // the standby before anything begins on the owner, and the files go again.
 func TestDCEFailoverAndReintegrationCascading(t *testing.T) {
-	b := newDCE(t, dceGroup(""))
+	b := newDCE(t, dceGroup("", ""))
 	b.serving(lab.Alpha)
 	b.ready(lab.Beta)
 	if got := b.mapping("10.7.0.50"); strings.Count(got, "10.7.0.50[") != 2 || strings.Contains(got, "10.7.0.11[") || strings.Contains(got, "10.8.") {

@@ -15,6 +15,7 @@ import (
 
 	"understudy/cmd/internal/api"
 	"understudy/config"
+	"understudy/reconcile/act"
 )
 
 // Defaults of the contract; all settable.
@@ -216,7 +217,7 @@ func (c *common) readConfig() ([]byte, error) {
 func (c *common) self(cfg *config.Config) (string, error) {
 	name := c.node
 	if name == "" {
-		host, err := os.Hostname()
+		host, err := c.hostname()
 		if err != nil {
 			return "", fmt.Errorf("cannot tell the host name: %w — name the node with --node", err)
 		}
@@ -230,6 +231,18 @@ func (c *common) self(cfg *config.Config) (string, error) {
 		return "", &exitError{exitUsage, fmt.Sprintf("cannot find node %q in %s (it has %s) — name this node with --node", name, c.config, strings.Join(names, ", "))}
 	}
 	return name, nil
+}
+
+// hostname is the host's own name. While a service's is set, or still set because
+// this program was killed in the middle, that is the one it has saved.
+func (c *common) hostname() (string, error) {
+	host := act.New(act.Options{StateDir: c.stateDir})
+	defer host.Close()
+	// What cannot be read, as by users other than root, is not there for them.
+	if saved, err := host.SavedHostname(); err == nil && saved != "" {
+		return saved, nil
+	}
+	return os.Hostname()
 }
 
 func (c *common) client() *api.Client { return api.NewClient(c.socket) }
