@@ -2,6 +2,7 @@ package aix
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -306,6 +307,37 @@ func TestParseLssrc(t *testing.T) {
 	}
 }
 
+// The lines are those of many pages on AIX that look for a listening port.
+func TestParseSockets(t *testing.T) {
+	got, err := ParseSockets(`Active Internet connections (including servers)
+Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)
+tcp        0      0  *.135                  *.*                    LISTEN
+tcp4       0      0  127.0.0.1.49213        *.*                    LISTEN
+tcp4       0     48  10.1.2.3.22            10.9.8.7.50000         ESTABLISHED
+tcp6       0      0  ::1.25                 *.*                    LISTEN
+udp        0      0  *.135                  *.*
+udp4       0      0  10.1.2.3.88            *.*
+udp        0      0  *.*                    *.*
+
+Active UNIX domain sockets
+SADR/PCB         Type   Recv-Q Send-Q Inode            Conn             Refs             Nextref          Addr
+f1000e0000b9d808 dgram       0      0 f1000b02a06da020                0                0                0 /dev/log
+`)
+	want := "*:135/tcp 127.0.0.1:49213/tcp [::1]:25/tcp *:135/udp 10.1.2.3:88/udp"
+	var words []string
+	for _, s := range got {
+		words = append(words, s.String())
+	}
+	if err != nil || strings.Join(words, " ") != want {
+		t.Error(words, err)
+	}
+	for _, bad := range []string{"", "Local Address\ntcp 0 *.135 LISTEN\n", "Local Address\ntcp 0 0 x *.* LISTEN\n", "Local Address\nudp 0 0 *.99999 *.*\n", "Local Address\nudp 0 0 a.b.c.5 *.*\n"} {
+		if got, err := ParseSockets(bad); err == nil {
+			t.Errorf("%q read as %v", bad, got)
+		}
+	}
+}
+
 func TestParseFuser(t *testing.T) {
 	// IBM's reference of fuser: numbers on standard output, letters beside.
 	for text, want := range map[string][]int{"": nil, "\n": nil, "   3408150  5243302\n": {3408150, 5243302}, "/home: 3408150c(root) 5243302 s\n": {3408150, 5243302}} {
@@ -390,5 +422,6 @@ func FuzzParse(f *testing.F) {
 		_, _ = ParseLogicalVolumes(s)
 		_, _ = ParsePhysicalVolumes(s)
 		_, _ = ParseFuser(s)
+		_, _ = ParseSockets(s)
 	})
 }

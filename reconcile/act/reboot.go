@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux || aix
 
 package act
 
@@ -6,8 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"understudy/reconcile"
 )
@@ -25,7 +26,7 @@ func (h *Host) reboot(ctx context.Context, s reconcile.Reboot) error {
 	}
 	if !s.AtOnce {
 		short, cancel := share(ctx, 1, 2, writeBackLimit)
-		err := h.flights.do(short, "write back all disks", func() error { syscall.Sync(); return nil }, nil)
+		err := h.flights.do(short, "write back all disks", func() error { unix.Sync(); return nil }, nil)
 		cancel()
 		if ctx.Err() != nil {
 			return stopped(ctx, "reboot this host")

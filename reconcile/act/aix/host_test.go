@@ -307,6 +307,12 @@ func TestDropAddress(t *testing.T) {
 	}
 }
 
+func TestNotMounted(t *testing.T) {
+	says(t, host(t, tableHeading).NotMounted(t.Context(), "/dev/plain"), "")
+	says(t, host(t, tableHeading+"         /dev/plain   /x   jfs2   Jul 17 13:22 rw\n").NotMounted(t.Context(), "/dev/plain"), "still mounted at /x")
+	says(t, host(t, "$ mount\n? 1 no\n").NotMounted(t.Context(), "/dev/plain"), "cannot let /dev/plain go")
+}
+
 func TestHostname(t *testing.T) {
 	says(t, host(t, "$ hostname dcesvc\n").SetHostname(t.Context(), "dcesvc"), "")
 	says(t, host(t, "$ hostname dcesvc\n? 1 no\n").SetHostname(t.Context(), "dcesvc"), "exit status 1")

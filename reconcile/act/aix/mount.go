@@ -153,3 +153,21 @@ func mountPoint(point string) error {
 	}
 	return nil
 }
+
+// NotMounted is an error while a device is mounted.
+func (h *Host) NotMounted(ctx context.Context, device string) error {
+	table, err := h.See.Mounts(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot let %s go: %w", device, err)
+	}
+	for _, m := range table {
+		ours, err := h.carries(m, device)
+		if err == nil && ours {
+			err = fmt.Errorf("it is still mounted at %s — umount it first", m.Point)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot let %s go: %w", device, err)
+		}
+	}
+	return nil
+}
