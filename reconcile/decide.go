@@ -132,7 +132,7 @@ func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dir
 	if why, _ := mustYield(c, g, s, claim, dirty); why != "" {
 		return fsm.Yield, why
 	}
-	if missing := inv.Missing(); len(missing) > 0 {
+	if missing := missing(inv, claim); len(missing) > 0 {
 		i := missing[0]
 		return fsm.Broken, fmt.Sprintf("%s %s: %s", i.Kind, i.Name, i.Detail)
 	}
@@ -159,6 +159,8 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 		return Acquiring
 	case d.Transition.To.Holds() && d.Goal == Hold && d.Transition.Event == fsm.Broken:
 		return Waiting // for what its applications need on this node
+	case d.Transition.To.Holds() && d.Goal == Hold && rehearsing(s.Store.Value.Claims[g.Name], s):
+		return Waiting // for the end of the rehearsal
 	case d.Transition.To.Holds() && d.Goal == Hold:
 		return Serving
 	case d.Transition.To.Holds():
@@ -174,7 +176,7 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 }
 
 func status(c *config.Config, g *config.Group, s *Snapshot, d Decision, take taking) GroupStatus {
-	st := GroupStatus{Group: g.Name, Role: d.Transition.To, Phase: d.Phase, Dirty: d.Dirty != ""}
+	st := GroupStatus{Group: g.Name, Role: d.Transition.To, Phase: d.Phase, Dirty: d.Dirty != "", Rehearsed: s.Memory[g.Name].Rehearsed}
 	switch {
 	case len(d.Plan.Blocked) > 0:
 		st.Reason = d.Plan.Blocked[0].String()

@@ -84,12 +84,16 @@ func (b *builder) hold(take taking) {
 		b.add(*take.Fence, b.claim.Holder+" is silent and holds the claim")
 		fallthrough
 	case take.OK:
-		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned}, ev.Detail)
+		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal}, ev.Detail)
 	case b.s.Memory[b.g.Name].Lost == b.claim.Epoch:
 		ev = Evidence{Kind: EvidenceOwn, Detail: "this boot let it go when its lease was lost, and nobody took it"}
-		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned}, ev.Detail)
+		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned, Rehearsal: b.claim.Rehearsal}, ev.Detail)
 	}
 
+	if take.OK && take.Rehearsal != NoRehearsal || !take.OK && b.claim.Rehearsal != NoRehearsal {
+		b.rehearse(ev, take)
+		return
+	}
 	m := b.s.Memory[b.g.Name]
 	brokenOff := !take.OK && m.Whole != b.claim.Epoch
 	anew := take.OK || brokenOff || m.Lost == b.claim.Epoch
@@ -329,11 +333,14 @@ func (b *builder) clean() {
 	// A stop that finds nothing is harmless where the group has been, and is not
 	// run for ever on a node that only cannot read its processes.
 	here := mine || b.inv.Anything()
+	rehearsal := mine && b.claim.Rehearsal != NoRehearsal // nothing was started, and no hook was told
 	up := func(a config.Application) bool {
 		st := b.inv.State(AppItem, a.Name)
-		return st == Present || st == Wrong || st == Unknown && here || mine && b.s.Memory[b.g.Name].ErrorVerb != ""
+		return st == Present || st == Wrong || st == Unknown && here || mine && !rehearsal && b.s.Memory[b.g.Name].ErrorVerb != ""
 	}
-	b.beforeLettingGo(mine)
+	if !rehearsal {
+		b.beforeLettingGo(mine)
+	}
 	b.stops(up)
 	for _, a := range slices.Backward(b.g.Addresses) {
 		if st := b.inv.State(AddressItem, a.Label); st == Present || st == Wrong {
@@ -348,7 +355,9 @@ func (b *builder) clean() {
 		return
 	}
 	b.unmounts(mine)
-	b.afterLettingGo(mine)
+	if !rehearsal {
+		b.afterLettingGo(mine)
+	}
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
 		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")

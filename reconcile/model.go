@@ -18,7 +18,7 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 		w.Store.Revision++
 		w.Store.Claims[st.Group] = Claim{
 			Group: st.Group, Holder: s.Node, BootID: s.BootID, From: st.Was.Holder, Epoch: st.Epoch, Evidence: st.Evidence,
-			Reason: st.Reason, Pinned: st.Pinned, At: w.Now, Revision: w.Store.Revision,
+			Reason: st.Reason, Pinned: st.Pinned, Rehearsal: st.Rehearsal, At: w.Now, Revision: w.Store.Revision,
 		}
 	case SignOff:
 		w.Store.Revision++

@@ -163,8 +163,8 @@ func (s *scenario) do(f []string) error {
 		s.w.Store.Fenced[arg(1)] = FenceRecord{Node: arg(1), BootID: s.host(arg(1)).BootID, By: "somebody", Agent: "fence_test"}
 	case "confirmed":
 		s.w.Store.Confirms[arg(1)] = Confirmation{Node: arg(1), BootID: s.host(arg(1)).BootID, By: "operator", Reason: "seen off"}
-	case "request": // request GROUP NODE
-		s.w.Store.Requests[arg(1)] = Request{Group: arg(1), To: arg(2), By: "operator", Epoch: s.w.Store.Claims[arg(1)].Epoch}
+	case "request": // request GROUP NODE [once|hold]: a move, or a rehearsal
+		s.w.Store.Requests[arg(1)] = Request{Group: arg(1), To: arg(2), By: "operator", Epoch: s.w.Store.Claims[arg(1)].Epoch, Rehearse: Rehearsal(arg(3))}
 	case "time": // time HH:MM
 		at, err := time.Parse("15:04", arg(1))
 		if err != nil {

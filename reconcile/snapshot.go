@@ -294,17 +294,19 @@ type StoreView struct {
 // Claim is the record "node holds group since epoch, boot id". It survives its
 // holder. The zero Claim: the group has never been claimed.
 type Claim struct {
-	Group    string    `json:"group"`
-	Holder   string    `json:"holder"`
-	BootID   string    `json:"boot_id"`        // of the holder when it claimed
-	From     string    `json:"from,omitempty"` // the holder before, "" if there was none
-	Epoch    uint64    `json:"epoch"`          // grows by one with every claim; zero: never claimed
-	Released bool      `json:"released,omitempty"`
-	Evidence Evidence  `json:"evidence"`         // why it was safe to take
-	Reason   string    `json:"reason,omitempty"` // the sentence that `why` prints
-	Pinned   string    `json:"pinned,omitempty"` // an operator put it here: it does not fall back by itself
-	At       time.Time `json:"at"`               // holder's wall clock; for people, never compared
-	Revision int64     `json:"-"`                // of the store; a claim is replaced only at this revision
+	Group    string   `json:"group"`
+	Holder   string   `json:"holder"`
+	BootID   string   `json:"boot_id"`        // of the holder when it claimed
+	From     string   `json:"from,omitempty"` // the holder before, "" if there was none
+	Epoch    uint64   `json:"epoch"`          // grows by one with every claim; zero: never claimed
+	Released bool     `json:"released,omitempty"`
+	Evidence Evidence `json:"evidence"`         // why it was safe to take
+	Reason   string   `json:"reason,omitempty"` // the sentence that `why` prints
+	Pinned   string   `json:"pinned,omitempty"` // an operator put it here: it does not fall back by itself
+	// Rehearsal: file systems and addresses are held, and no application is started.
+	Rehearsal Rehearsal `json:"rehearsal,omitempty"`
+	At        time.Time `json:"at"` // holder's wall clock; for people, never compared
+	Revision  int64     `json:"-"`  // of the store; a claim is replaced only at this revision
 }
 
 // EvidenceKind says what proves that a claim may be taken.
@@ -348,12 +350,14 @@ type Confirmation struct {
 // Request is an operator's wish to have a group on a node. It ends when it is
 // fulfilled or when the store's lease on it runs out.
 type Request struct {
-	Group  string    `json:"group"`
-	To     string    `json:"to"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason,omitempty"`
-	Epoch  uint64    `json:"epoch"` // of the claim when it was asked for
-	At     time.Time `json:"at"`    // for people
+	Group  string `json:"group"`
+	To     string `json:"to"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+	Epoch  uint64 `json:"epoch"` // of the claim when it was asked for
+	// Rehearse: it is to be held there for a rehearsal only.
+	Rehearse Rehearsal `json:"rehearse,omitempty"`
+	At       time.Time `json:"at"` // for people
 }
 
 // Memory is what a node remembers of a group between passes.
@@ -367,6 +371,9 @@ type Memory struct {
 	Lost uint64
 	// Restarts in place within the declared window, the latest last.
 	Restarts []time.Time
+	// Rehearsed is when this node last let the group go with proof after all of it had
+	// been up here, in a rehearsal or in service. Zero: never. A wall clock, for people.
+	Rehearsed time.Time
 	// Failed is why this node must not take the group again before a person clears
 	// it, "" if it may.
 	Failed string

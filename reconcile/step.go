@@ -55,6 +55,8 @@ type TakeClaim struct {
 	Evidence Evidence
 	Reason   string
 	Pinned   string // see Claim.Pinned
+	// Rehearsal: see Claim.Rehearsal.
+	Rehearsal Rehearsal `json:",omitempty"`
 }
 
 // Activate makes a device or a volume group usable here. For a plain device it

@@ -31,7 +31,9 @@ type taking struct {
 	Evidence Evidence // for the claim
 	Reason   string   // the sentence that `why` prints for ever after
 	Pinned   string   // an operator asked for it
-	Waits    []Reason // why not, when !OK and the group has no other holder that is well
+	// Rehearsal: he asked for a rehearsal.
+	Rehearsal Rehearsal
+	Waits     []Reason // why not, when !OK and the group has no other holder that is well
 }
 
 // ours reports whether the claim is held by this boot of this node.
@@ -121,6 +123,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	t := taking{OK: true, Evidence: ev}
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.To == s.Node && req.Epoch == claim.Epoch {
 		t.Pinned = strings.TrimSuffix("by "+req.By+": "+req.Reason, ": ")
+		t.Rehearsal = req.Rehearse
 	}
 	if !proven {
 		// Silence all round says more about this node than about the holder. While
@@ -182,6 +185,8 @@ func fence(c *config.Config, s *Snapshot, claim Claim) (*Fence, Reason) {
 
 func takeReason(g *config.Group, s *Snapshot, claim Claim, t taking) string {
 	switch {
+	case t.Rehearsal != NoRehearsal:
+		return "rehearsed here " + t.Pinned
 	case t.Pinned != "":
 		return "moved here " + t.Pinned
 	case t.Fence != nil:
@@ -280,9 +285,12 @@ func betterThanUs(c *config.Config, g *config.Group, s *Snapshot, claim Claim, e
 		if req.To == s.Node {
 			return Reason{}, false
 		}
-		if takes(s.Peer(req.To), g) {
+		if p := s.Peer(req.To); takes(p, g) || req.To == claim.Holder && returns(p, g) {
 			return Reason{Text: fmt.Sprintf("%s is to take it, moved by %s", req.To, req.By)}, true
 		}
+	}
+	if r, mine, ok := afterRehearsal(g, s, claim); ok {
+		return r, !mine
 	}
 	for _, name := range g.Nodes[:max(0, g.Priority(s.Node))] {
 		p := s.Peer(name)
@@ -341,8 +349,11 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirt
 	if s.Memory[g.Name].Stuck != "" {
 		return "", "" // it has been tried, and half let go it served nobody
 	}
+	if why := rehearsed(g, s, claim); why != "" && dirty == "" {
+		return why, ""
+	}
 	ready := func(name string) bool { return isReady(s.Peer(name), g) }
-	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node && ready(req.To) {
+	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node && ready(req.To) && (dirty == "" || req.Rehearse == NoRehearsal) {
 		return strings.TrimSuffix(fmt.Sprintf("%s moves it to %s: %s", req.By, req.To, req.Reason), ": "), req.To
 	}
 	if byHand(g, dirty) {
@@ -372,7 +383,7 @@ func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty
 	if why := s.Memory[g.Name].Stuck; why != "" {
 		return []Reason{{Text: "it could not be let go here and stays: " + why, Way: "mend it, then: understudy clear " + g.Name}}
 	}
-	var out []Reason
+	out := rehearsalWaits(g, s, claim)
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node {
 		why := "is not heard"
 		if p := s.Peer(req.To); p.State == PeerHeard {

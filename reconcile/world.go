@@ -179,6 +179,7 @@ func (w *World) Settle() []Stage {
 				moved = moved || m.Role != d.Transition.To
 				m.Role = d.Transition.To
 				if d.Transition.Event == fsm.Held {
+					moved = moved || seen.Store.Value.Claims[g.Name].Rehearsal == RehearseOne
 					m.Whole = seen.Store.Value.Claims[g.Name].Epoch
 				}
 				m = Remember(w.Config, g, seen, m)
@@ -328,7 +329,7 @@ func (w *World) holder(group string) (*Snapshot, *config.Group) {
 func (w *World) reboot(s *Snapshot) {
 	next := w.boot(s.Node, w.Now.Add(-time.Hour))
 	for name, m := range s.Memory {
-		next.Memory[name] = Memory{Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, SavedHostname: m.SavedHostname,
+		next.Memory[name] = Memory{Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, SavedHostname: m.SavedHostname, Rehearsed: m.Rehearsed,
 			Released: m.Released, Left: m.Left, Peers: m.Peers}
 	}
 	*s = *next

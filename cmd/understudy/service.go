@@ -88,12 +88,15 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 		Event: d.Transition.Event.String(), Because: d.Because, Reason: d.Status.Reason, Ready: d.Status.Ready,
 		Claim: api.ClaimStatus{
 			Holder: c.Holder, BootID: c.BootID, Epoch: c.Epoch, Released: c.Released, Evidence: string(c.Evidence.Kind),
-			Detail: c.Evidence.Detail, Reason: c.Reason, Pinned: c.Pinned, At: c.At,
+			Detail: c.Evidence.Detail, Reason: c.Reason, Pinned: c.Pinned, At: c.At, Rehearsal: string(c.Rehearsal),
 		},
-		Failed: m.Failed, Error: m.Error, Hostname: m.SavedHostname, Dirty: d.Dirty,
+		Failed: m.Failed, Error: m.Error, Rehearsed: m.Rehearsed, Hostname: m.SavedHostname, Dirty: d.Dirty,
 	}
 	if q, ok := s.Store.Value.Requests[g.Name]; ok && q.Epoch == c.Epoch {
 		out.Request = fmt.Sprintf("%s moves it to %s", q.By, q.To)
+		if q.Rehearse != reconcile.NoRehearsal {
+			out.Request = fmt.Sprintf("%s rehearses it on %s", q.By, q.To)
+		}
 	}
 	for _, i := range d.Inventory.Items {
 		out.Resources = append(out.Resources, api.Resource{Kind: string(i.Kind), Name: i.Name, State: i.State.String(), Detail: i.Detail})
@@ -204,6 +207,9 @@ func (r *resident) Move(ctx context.Context, q api.MoveRequest) error {
 		return err
 	}
 	claim := st.Snapshot.Store.Value.Claims[q.Group]
+	if claim.Holder == q.To && !claim.Released && claim.Rehearsal != reconcile.NoRehearsal {
+		return r.keeper.Ask(ctx, reconcile.Request{Group: q.Group, To: q.To, By: q.By, Reason: q.Reason, Epoch: claim.Epoch, At: time.Now()})
+	}
 	if claim.Holder == q.To && !claim.Released {
 		return &api.Refusal{Code: exitOK, Text: fmt.Sprintf("%s is on %s already", q.Group, q.To)}
 	}

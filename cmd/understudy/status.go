@@ -118,6 +118,10 @@ func printStatus(w io.Writer, st api.Status, p palette) {
 func notes(st api.Status) []string {
 	var out []string
 	for _, g := range st.Groups {
+		if g.Claim.Rehearsal != "" && !g.Claim.Released {
+			out = append(out, fmt.Sprintf("rehearsal: %s is held by %s without its applications", g.Group, g.Claim.Holder))
+			continue
+		}
 		if g.Claim.Pinned != "" && !g.Claim.Released {
 			out = append(out, fmt.Sprintf("override: %s was put on %s %s", g.Group, g.Claim.Holder, g.Claim.Pinned))
 		}
@@ -154,6 +158,18 @@ func notes(st api.Status) []string {
 	return out
 }
 
+// armed says when a standby has last shown that it can take a group up. Where another
+// cluster manager moves the group, this node has no lease and rehearses nothing.
+func armed(st api.Status, rehearsed time.Time) string {
+	switch {
+	case !rehearsed.IsZero():
+		return ", rehearsed " + rehearsed.Format(time.DateOnly)
+	case st.Lease.Valid:
+		return ", never rehearsed"
+	}
+	return ""
+}
+
 func printGroup(w io.Writer, st api.Status, g api.GroupStatus, p palette) {
 	mark := p.dim
 	switch g.Phase {
@@ -171,7 +187,7 @@ func printGroup(w io.Writer, st api.Status, g api.GroupStatus, p palette) {
 	}
 	ready := ""
 	if g.Ready {
-		ready = ", ready"
+		ready = ", ready" + armed(st, g.Rehearsed)
 	}
 	fmt.Fprintf(w, "\n%sgroup %s%s · %s · %s · %s: %s%s, %s%s%s\n", p.bold, g.Group, p.off, g.Policy, where, st.Node, mark, g.Role, g.Phase, ready, p.off)
 	if g.Flight != nil {
@@ -218,7 +234,7 @@ func printPeers(w io.Writer, st api.Status, p palette) {
 		for _, g := range peer.Groups {
 			text := fmt.Sprintf("%s %s, %s", g.Group, g.Role, g.Phase)
 			if g.Ready {
-				text += ", ready"
+				text += ", ready" + armed(st, g.Rehearsed)
 			}
 			if g.Dirty {
 				text += ", needs a reboot"

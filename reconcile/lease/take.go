@@ -43,7 +43,7 @@ func (k *Keeper) Take(ctx context.Context, t reconcile.TakeClaim) (reconcile.Cla
 	}
 	c, err := k.put(ctx, id, reconcile.Claim{
 		Group: t.Group, Holder: k.node, BootID: k.boot, From: was.Holder, Epoch: t.Epoch,
-		Evidence: t.Evidence, Reason: t.Reason, Pinned: t.Pinned, At: time.Now().UTC().Round(0),
+		Evidence: t.Evidence, Reason: t.Reason, Pinned: t.Pinned, Rehearsal: t.Rehearsal, At: time.Now().UTC().Round(0),
 	}, was.Revision)
 	if err != nil {
 		return fail(err)

@@ -204,6 +204,7 @@ func (l *Loop) finished(o outcome) {
 		m.Error, m.ErrorVerb, m.Retry = "", "", time.Time{}
 		l.cleaned[o.group] = ""
 		if o.flight.plan.Goal == reconcile.Clean {
+			l.proven(o, &m)
 			l.cleaned[o.group] = o.flight.plan.Fingerprint() // its backoff goes on if this comes again
 		} else {
 			l.backoff[o.group] = 0
@@ -222,7 +223,7 @@ func (l *Loop) finished(o outcome) {
 		case o.claimed && o.flight.plan.Goal == reconcile.Clean:
 			l.stuck(o)
 			yielding := l.last[o.group].Transition.Event == fsm.Yield && m.Failed == "" && l.stopping == ""
-			if yielding && !l.external() && o.verb != "sign off" && l.backoff[o.group] > 2*firstBackoff {
+			if yielding && !l.external() && !l.rehearsal(o.group) && o.verb != "sign off" && l.backoff[o.group] > 2*firstBackoff {
 				m.Stuck, m.Retry = o.err.Error(), time.Time{} // the third time in a row
 			}
 		}

@@ -262,6 +262,9 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 		}
 		m.Whole, m.Error, m.ErrorVerb, m.Retry = claim.Epoch, "", "", time.Time{}
 		l.held[g.Name], l.backoff[g.Name] = claim.Epoch, 0
+		if claim.Rehearsal == reconcile.RehearseOne {
+			l.Kick() // it has passed: the next pass lets it go
+		}
 	case fsm.Broken:
 		l.held[g.Name] = claim.Epoch
 	case fsm.LeaseLost:

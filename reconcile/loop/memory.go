@@ -17,11 +17,12 @@ const memoryFile = "memory"
 // kept is what of reconcile.Memory survives a restart. The role does not: every
 // start begins with rejoining. The saved host name has a file of its own.
 type kept struct {
-	Whole    uint64      `json:"whole"`
-	Lost     uint64      `json:"lost,omitempty"`
-	Failed   string      `json:"failed,omitempty"`
-	Restarts []time.Time `json:"restarts,omitempty"`
-	Dirty    string      `json:"dirty,omitempty"` // beside act's own record, for what was only seen
+	Whole     uint64      `json:"whole"`
+	Lost      uint64      `json:"lost,omitempty"`
+	Failed    string      `json:"failed,omitempty"`
+	Restarts  []time.Time `json:"restarts,omitempty"`
+	Rehearsed time.Time   `json:"rehearsed,omitzero"`
+	Dirty     string      `json:"dirty,omitempty"` // beside act's own record, for what was only seen
 
 	// With store external; see reconcile.Memory.
 	Released string                        `json:"released,omitempty"`
@@ -38,7 +39,7 @@ func (l *Loop) restore() {
 		l.opt.Log.Warn("memory of the last run was not readable", "err", err)
 	}
 	for name, k := range all {
-		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Released: k.Released, Left: k.Left, Peers: k.Peers, Dirty: k.Dirty}
+		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Dirty: k.Dirty}
 	}
 }
 
@@ -50,7 +51,7 @@ func (l *Loop) persist() {
 	}
 	all := map[string]kept{}
 	for name, m := range l.memory {
-		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Released: m.Released, Left: m.Left, Peers: m.Peers, Dirty: m.Dirty}
+		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Dirty: m.Dirty}
 	}
 	if maps.EqualFunc(all, l.saved, sameKept) {
 		return
@@ -62,7 +63,7 @@ func (l *Loop) persist() {
 }
 
 func sameKept(a, b kept) bool {
-	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Dirty == b.Dirty && slices.Equal(a.Restarts, b.Restarts) &&
+	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Dirty == b.Dirty && a.Rehearsed.Equal(b.Rehearsed) && slices.Equal(a.Restarts, b.Restarts) &&
 		a.Released == b.Released && a.Left == b.Left && maps.Equal(a.Peers, b.Peers)
 }
 

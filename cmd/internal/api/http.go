@@ -62,6 +62,7 @@ func Handler(s Service) http.Handler {
 	})
 	mux.HandleFunc("POST /v1/apply", post(func(ctx context.Context, r ApplyRequest) error { return s.Apply(ctx, r) }))
 	mux.HandleFunc("POST /v1/move", post(func(ctx context.Context, r MoveRequest) error { return s.Move(ctx, r) }))
+	mux.HandleFunc("POST /v1/rehearse", post(func(ctx context.Context, r RehearseRequest) error { return s.Rehearse(ctx, r) }))
 	mux.HandleFunc("POST /v1/confirm-down", post(func(ctx context.Context, r ConfirmRequest) error { return s.Confirm(ctx, r) }))
 	mux.HandleFunc("POST /v1/clear", post(func(ctx context.Context, r Filter) error { return s.Clear(ctx, r.Group) }))
 	mux.HandleFunc("POST /v1/release", post(func(ctx context.Context, r WordRequest) error { return s.Release(ctx, r) }))
@@ -185,6 +186,11 @@ func (c *Client) Apply(ctx context.Context, r ApplyRequest) error {
 // Move asks for a group on a node; it returns when the wish is recorded.
 func (c *Client) Move(ctx context.Context, r MoveRequest) error {
 	return c.call(ctx, http.MethodPost, "/v1/move", r, &struct{}{})
+}
+
+// Rehearse asks for a rehearsal; it returns when the wish is recorded.
+func (c *Client) Rehearse(ctx context.Context, r RehearseRequest) error {
+	return c.call(ctx, http.MethodPost, "/v1/rehearse", r, &struct{}{})
 }
 
 // Confirm records an operator's word.

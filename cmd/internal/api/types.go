@@ -83,6 +83,8 @@ type ClaimStatus struct {
 	Reason   string    `json:"reason,omitempty"`
 	Pinned   string    `json:"pinned,omitempty"`
 	At       time.Time `json:"at,omitzero"`
+	// Rehearsal: it is held without its applications, "once" or until it is moved, "hold".
+	Rehearsal string `json:"rehearsal,omitempty"`
 }
 
 // Resource is one resource of a group on this node.
@@ -142,6 +144,15 @@ type MoveRequest struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// RehearseRequest asks for a rehearsal of a group on a node.
+type RehearseRequest struct {
+	Group  string `json:"group"`
+	To     string `json:"to"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+	Hold   bool   `json:"hold,omitempty"` // keep it there, without its applications, until it is moved
+}
+
 // ConfirmRequest is an operator's word that a node is down.
 type ConfirmRequest struct {
 	Node   string `json:"node"`
@@ -183,6 +194,7 @@ type Service interface {
 	Plan(group string, whatif []string) (PlanReply, error)
 	Apply(ctx context.Context, r ApplyRequest) error
 	Move(ctx context.Context, r MoveRequest) error
+	Rehearse(ctx context.Context, r RehearseRequest) error
 	Confirm(ctx context.Context, r ConfirmRequest) error
 	Clear(ctx context.Context, group string) error
 	Release(ctx context.Context, r WordRequest) error
