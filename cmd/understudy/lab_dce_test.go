@@ -33,9 +33,16 @@ profile = "dce"
 // DCE on the shared disks, and starts understudy. Nobody serves yet.
 func newDCE(t *testing.T, groups string, more ...lab.File) *bench {
 	t.Helper()
+	b := bareDCE(t, groups, more...)
+	b.must(b.EnableServices(b.ctx))
+	return b
+}
+
+// bareDCE is newDCE before understudy is started.
+func bareDCE(t *testing.T, groups string, more ...lab.File) *bench {
+	t.Helper()
 	b := newBare(t, lab.Options{Groups: groups, Disks: lab.DCEDisks, DiskMiB: 32, Files: append(lab.DCEFiles(), more...)})
 	b.must(b.ConfigureDCE(b.ctx, lab.Alpha, "dced", "secd", "cdsadv", "cdsd"))
-	b.must(b.EnableServices(b.ctx))
 	return b
 }
 
