@@ -12,6 +12,7 @@ want ip iproute2
 want nft nftables
 want nsenter util-linux
 want fence_dummy fence-agents
+want keepalived keepalived
 want krb5kdc krb5-kdc
 want kadmin.local krb5-admin-server
 want kinit krb5-user

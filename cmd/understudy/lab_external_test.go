@@ -63,6 +63,7 @@ const serviceAddress = "10.7.0.50/24"
 // bring and take are what a person types.
 func (b *bench) bring(host string) {
 	b.t.Helper()
+	b.run(host, "blockdev", "--flushbufs", lab.SharedDisk) // another host may have written to it
 	b.run(host, "mount", lab.SharedDisk, lab.SharedMount)
 	b.run(host, "ip", "address", "add", serviceAddress, "dev", lab.PublicNet)
 	b.run(lab.Client, "ip", "neighbour", "flush", "all") // nobody announces what a hand adds
@@ -213,6 +214,7 @@ func TestExternalDCERotating(t *testing.T) {
 	mounts := []string{"/krb5", "/etc/dce", "/var/dce"}
 	bring := func(host string) {
 		for i, m := range mounts {
+			b.run(host, "blockdev", "--flushbufs", fmt.Sprintf("/dev/shared%d", i))
 			b.run(host, "mount", fmt.Sprintf("/dev/shared%d", i), m)
 		}
 		b.run(host, "ip", "address", "add", serviceAddress, "dev", lab.PublicNet)
