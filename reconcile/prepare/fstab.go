@@ -26,7 +26,7 @@ func ParseFstab(text []byte) []Fstab {
 	for line := range bytes.Lines(text) {
 		n++
 		whole := strings.TrimRight(string(line), "\r\n")
-		f := strings.Fields(whole)
+		f := strings.FieldsFunc(whole, func(r rune) bool { return r == ' ' || r == '\t' })
 		if len(f) < 3 || strings.HasPrefix(f[0], "#") {
 			continue
 		}
