@@ -96,8 +96,10 @@ func (b *builder) hold(take taking) {
 	}
 	m := b.s.Memory[b.g.Name]
 	brokenOff := !take.OK && m.Whole != b.claim.Epoch
-	anew := take.OK || brokenOff || m.Lost == b.claim.Epoch
-	restart := b.stopWhatMust(brokenOff)
+	anew := (take.OK || brokenOff || m.Lost == b.claim.Epoch) && b.plan.Event != fsm.Held
+	// A plan of this role that ended without an error has left no start behind.
+	orderly := m.Role == fsm.Standby && m.Error == ""
+	restart := b.stopWhatMust(brokenOff && !orderly)
 	up := b.takingUp(take)
 	if anew {
 		b.beforeTakingUp(up, !brokenOff)

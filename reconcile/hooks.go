@@ -153,7 +153,7 @@ func (b *builder) orderly(mine bool) bool { return mine && b.plan.Event == fsm.Y
 // beforeLettingGo adds the hooks that come before the first stop, if there is
 // anything to be let go.
 func (b *builder) beforeLettingGo(mine bool) {
-	if b.orderly(mine) && b.inv.Anything() {
+	if b.orderly(mine) && b.inv.Anything() && b.claim.Rehearsal == NoRehearsal {
 		m := b.lettingGo(b.plan.Why)
 		b.hooks(config.Pre, m, m.events(true, config.Pre))
 	}
@@ -162,7 +162,7 @@ func (b *builder) beforeLettingGo(mine bool) {
 // afterLettingGo adds the hooks that come when nothing of the group is here.
 func (b *builder) afterLettingGo(mine bool) {
 	switch {
-	case len(b.plan.Blocked) > 0:
+	case len(b.plan.Blocked) > 0, b.claim.Rehearsal != NoRehearsal:
 	case b.orderly(mine):
 		m := b.lettingGo(b.plan.Why)
 		b.hooks(config.Post, m, m.events(true, config.Post))

@@ -130,6 +130,25 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 		return volumeWord(h, args)
 	case "hostname":
 		h.Hostname = Read(args[0], noon)
+	case "no-client": // NODE no-client SERVICE: it is down, and its last start has just failed
+		for _, sv := range ServicesOn(s.c, h.Node) {
+			if sv.Name == args[0] {
+				h.setApp(AppState{Group: NodeGroup, App: sv.Name, Daemons: stopped(sv.Application)})
+				return s.remember(h, ServiceKey(sv.Name), func(m *Memory) error {
+					m.Retry, m.Error = s.w.Now.Add(time.Second), "start "+sv.Name+": exit status 1"
+					return nil
+				})
+			}
+		}
+		return errors.New("no such service")
+	case "services": // NODE services: print what it would do for its services when they may be tried
+		h.Memory = maps.Clone(h.Memory)
+		for _, sv := range ServicesOn(s.c, h.Node) {
+			delete(h.Memory, ServiceKey(sv.Name))
+		}
+		fmt.Fprintf(&s.out, "== %s: services\n", h.Node)
+		DecideServices(s.c, s.look(h)).Plan.Text(&s.out)
+		fmt.Fprintln(&s.out)
 	case "conflict": // NODE conflict LABEL: duplicate address detection found another holder
 		h.Addrs.Value = slices.Clone(h.Addrs.Value)
 		for _, g := range s.c.Groups {

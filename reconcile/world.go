@@ -255,7 +255,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 	view := *s
 	view.At, view.Store, view.Peers = w.Now, Read(w.Store, w.Now), nil
 	view.Lease = Lease{Until: w.Now.Add(time.Second)}
-	st := NodeStatus{Lease: true}
+	st := NodeStatus{Lease: true, Stopping: s.Stopping != ""}
 	st.Networks = NetworksUp(w.Config, &view)
 	for i := range w.Config.Groups {
 		g := &w.Config.Groups[i]
