@@ -39,3 +39,11 @@ func (b *builder) aggregates(fresh bool) {
 		}
 	}
 }
+
+// aggregatesUnread blocks a plan for aggregates alone while the mount table cannot
+// be read: somebody may have mounted what should be exported.
+func (b *builder) aggregatesUnread() {
+	if len(b.g.Aggregates) > 0 && len(b.g.Filesystems) == 0 && !b.s.Mounts.OK() {
+		b.block("whether an aggregate is mounted could not be read: "+b.s.Mounts.Why().Error(), "nothing is planned about what is unknown")
+	}
+}

@@ -75,6 +75,7 @@ func (b *builder) hold(take taking) {
 	for _, i := range b.inv.Unread() {
 		b.block(fmt.Sprintf("%s %s could not be read: %s", i.Kind, i.Name, i.Detail), "nothing is planned about what is unknown")
 	}
+	b.aggregatesUnread()
 	if len(b.plan.Blocked) > 0 {
 		return
 	}
@@ -104,7 +105,7 @@ func (b *builder) hold(take taking) {
 	if anew {
 		b.beforeTakingUp(up, !brokenOff)
 	}
-	b.storage(take.OK || brokenOff)
+	b.storage(take.OK || brokenOff && b.plan.Event != fsm.Held)
 	b.addresses(ev, take.OK)
 	b.applications(restart)
 	if anew && len(b.plan.Waits) == 0 {
@@ -159,7 +160,9 @@ func (b *builder) storage(fresh bool) {
 		})
 	}
 	for _, fs := range slices.Backward(order) {
-		if redo[fs.Mount] && b.takeOff(fs, "mount "+fs.Mount, "it is not mounted as the file says") && b.dirty != "" {
+		if m, hidden := hider(fs, b.s); redo[fs.Mount] && hidden {
+			b.block(fmt.Sprintf("cannot mount %s: %s, mounted at %s later, hides it", fs.Mount, m.Source, m.Point), "unmount both, the later one first")
+		} else if redo[fs.Mount] && b.takeOff(fs, "mount "+fs.Mount, "it is not mounted as the file says") && b.dirty != "" {
 			b.block(fmt.Sprintf("cannot mount %s anew: %s and may hold it", fs.Mount, since(b.dirty, "here")), "reboot "+b.s.Node)
 		}
 	}
@@ -194,6 +197,10 @@ func (b *builder) storage(fresh bool) {
 // somebody else has mounted at our point, or on top of ours, is not ours to touch.
 func (b *builder) takeOff(fs config.Filesystem, cannot, why string) bool {
 	points := mountsOf(fs, b.s)
+	if m, hidden := hider(fs, b.s); hidden && !ofGroup(m, b.g, b.s) {
+		b.block(fmt.Sprintf("cannot %s: %s (%s), mounted at %s later, hides it", cannot, m.Source, m.FSType, m.Point), "unmount what is there; it is not in the file, so it is not touched")
+		return false
+	}
 	for _, p := range append([]string{fs.Mount}, points...) {
 		if m, ok := strangerAt(p, fs, b.s); ok {
 			b.block(fmt.Sprintf("cannot %s: %s (%s) is mounted at %s", cannot, m.Source, m.FSType, p), "unmount what is there; it is not in the file, so it is not touched")
@@ -332,6 +339,10 @@ func (b *builder) clean() {
 	for _, i := range b.inv.Unread() {
 		b.block(fmt.Sprintf("%s %s could not be read: %s", i.Kind, i.Name, i.Detail), "what is known is let go; the rest must be read first")
 	}
+	b.aggregatesUnread()
+	if b.reset() {
+		return
+	}
 	// A stop that finds nothing is harmless where the group has been, and is not
 	// run for ever on a node that only cannot read its processes.
 	here := mine || b.inv.Anything()
@@ -375,7 +386,7 @@ func (b *builder) stops(up func(config.Application) bool) {
 		running = running || up(a)
 	}
 	if running && b.g.Hostname != "" && b.s.Hostname.OK() {
-		b.add(SetHostname{Name: b.g.Hostname}, "the stop must find the name that the start had")
+		b.nameHost("the stop must find the name that the start had")
 		if saved == "" {
 			saved = b.s.Hostname.Value
 		}
@@ -394,8 +405,9 @@ func (b *builder) unmounts(mine bool) {
 	if !b.s.Mounts.OK() {
 		return // blocked above
 	}
+	b.localAlone()
 	off := map[string]bool{}
-	for _, fs := range slices.Backward(outerFirst(b.g.Filesystems)) {
+	for _, fs := range b.takeOffOrder() {
 		if b.inv.State(MountItem, fs.Mount) == Absent {
 			continue
 		}

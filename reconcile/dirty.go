@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"understudy/config"
@@ -45,7 +46,20 @@ func stays(g *config.Group, s *Snapshot, inv Inventory) string {
 // reboot ends, or that the record of it could not be read.
 func recordedDirty(g *config.Group, s *Snapshot) bool {
 	m := s.Memory[g.Name]
-	return m.DirtyErr != "" && rebootToRelease(g) || m.Dirty != "" && m.Dirty == s.BootID
+	return m.DirtyErr != "" && rebootToRelease(g) || s.BootID != "" && (m.Dirty == s.BootID || m.Ran == s.BootID)
+}
+
+// Stays gives a memory that keeps what a decision saw to run: it may have been stopped
+// at the next look, and a stop does not make a host clean.
+func (d Decision) Stays(g *config.Group, s *Snapshot, m Memory) Memory {
+	runs := slices.ContainsFunc(g.Applications, func(a config.Application) bool {
+		st := d.Inventory.State(AppItem, a.Name)
+		return a.RebootToRelease && (st == Present || st == Wrong)
+	})
+	if runs {
+		m.Ran = s.BootID
+	}
+	return m
 }
 
 // rebootToRelease reports whether g declares an application that only a reboot
@@ -62,6 +76,30 @@ func byHand(g *config.Group, dirty string) bool {
 // since says why a node is dirty.
 func since(app, where string) string { return fmt.Sprintf("%s has run %s since its boot", app, where) }
 
+// sinceHere says why this host is dirty, or may be.
+func (b *builder) sinceHere() string {
+	if m := b.s.Memory[b.g.Name]; m.DirtyErr != "" && m.Dirty != b.s.BootID && m.Ran != b.s.BootID && b.inv.State(AppItem, b.dirty) == Absent {
+		return fmt.Sprintf("whether %s has run here since its boot is unknown (%s)", b.dirty, m.DirtyErr)
+	}
+	return since(b.dirty, "here")
+}
+
+// reset ends a dirty host at once where another node holds the claim and this one
+// may still have the disks: two hosts may write, and a stop would write as well. It
+// reports whether it does; where the file does not allow it, a person is told to.
+func (b *builder) reset() bool {
+	if b.dirty == "" || !b.s.Store.OK() || b.claim.Epoch == 0 || b.claim.Released || b.claim.Holder == b.s.Node || !b.hasStorage() {
+		return false
+	}
+	text := fmt.Sprintf("%s and holds the disks, and %s holds the claim", b.sinceHere(), b.claim.Holder)
+	if b.g.Reboot == config.RebootByUnderstudy || b.g.OnReleaseFailure == config.RebootOnReleaseFailure {
+		b.add(Reboot{Group: b.g.Name, Why: text, AtOnce: true}, text)
+		return true
+	}
+	b.block(text, "reset "+b.s.Node+" at once, without an orderly shutdown: it must not write")
+	return false
+}
+
 // mark puts the record before a start that makes this host dirty.
 func (b *builder) mark(a config.Application) {
 	m := b.s.Memory[b.g.Name]
@@ -76,35 +114,30 @@ func (b *builder) mark(a config.Application) {
 
 // barrier ends the letting go of a dirty host: nothing is unmounted, proved or
 // signed off. It says what is waited for, and reboots the host where the file says
-// so and somebody gains by it.
+// so and somebody gains by it. A host that never had the claim is not rebooted:
+// what was started there at its boot would be started again.
 func (b *builder) barrier(mine bool) {
-	node, why := b.s.Node, since(b.dirty, "here")
+	if len(b.plan.Blocked) > 0 {
+		return // first things first
+	}
+	node, why := b.s.Node, b.sinceHere()
 	automatic := b.g.Reboot == config.RebootByUnderstudy
-	other := b.s.Store.OK() && b.claim.Epoch > 0 && !b.claim.Released && b.claim.Holder != node
 	next := b.next()
 	switch {
-	case other && b.hasStorage():
-		// Two hosts may write. Nothing of what is in memory here may reach the disks.
-		text := fmt.Sprintf("%s, holds the disks, and %s holds the claim", why, b.claim.Holder)
-		if automatic || b.g.OnReleaseFailure == config.RebootOnReleaseFailure {
-			b.add(Reboot{Group: b.g.Name, Why: text, AtOnce: true}, text)
-			return
-		}
-		b.block(text, "reset "+node+" at once, without an orderly shutdown: it must not write")
 	case !mine && b.s.Store.OK():
 		r := Reason{Text: fmt.Sprintf("%s must be rebooted before it can stand by: %s", node, why), Way: "reboot " + node}
-		b.plan.Waits = append(b.plan.Waits, r)
-		if automatic && b.s.Stopping == "" && len(b.plan.Blocked) == 0 {
-			b.add(Reboot{Group: b.g.Name, Why: why}, "before that this host can not stand by")
+		if b.s.Memory[b.g.Name].DirtyErr != "" {
+			r.Way += ", or mend the record"
 		}
-	case automatic && next != "" && b.s.Stopping == "" && len(b.plan.Blocked) == 0:
-		b.plan.Waits = append(b.plan.Waits, Reason{Text: fmt.Sprintf("%s reboots: %s and holds the disks", node, why), Way: takesUp(next, b.g.Name, node)})
+		b.plan.Waits = append(b.plan.Waits, r)
+	case automatic && mine && next != "" && b.s.Stopping == "":
+		b.plan.Waits = append(b.plan.Waits, Reason{Text: fmt.Sprintf("%s reboots: %s and holds the disks", node, why), Way: takesUp(next, b.g.Name, node) + b.also()})
 		b.add(Reboot{Group: b.g.Name, Why: why}, "only that lets go of the disks")
 	default:
 		r := Reason{Text: fmt.Sprintf("%s must be shut down or rebooted: %s and holds the disks", node, why)}
 		switch {
 		case next != "":
-			r.Way = fmt.Sprintf("reboot %s; %s", node, takesUp(next, b.g.Name, node))
+			r.Way = fmt.Sprintf("reboot %s; %s%s", node, takesUp(next, b.g.Name, node), b.also())
 		case b.s.Memory[b.g.Name].Failed != "":
 			r.Way = fmt.Sprintf("no other node is ready to take %s up; to let it be tried here again: understudy clear %s", b.g.Name, b.g.Name)
 		case b.s.Stopping != "":
@@ -118,6 +151,20 @@ func (b *builder) barrier(mine bool) {
 
 func takesUp(node, group, from string) string {
 	return fmt.Sprintf("%s takes %s up when %s has another boot id or is proven off", node, group, from)
+}
+
+// also names what else a reboot of this host ends, "" for nothing.
+func (b *builder) also() string {
+	var others []string
+	for i := range b.c.Groups {
+		if name := b.c.Groups[i].Name; name != b.g.Name && b.s.Store.OK() && ours(b.s.Store.Value.Claims[name], b.s) {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	return "; the reboot ends " + strings.Join(others, " and ") + " there as well"
 }
 
 // next is the node that would take the group from this one now, "" if none is
@@ -140,7 +187,14 @@ func isReady(p Peer, g *config.Group) bool {
 // hasStorage reports whether this host may have something of the group's shared
 // storage: a mount, or an aggregate, which no mount table shows.
 func (b *builder) hasStorage() bool {
-	return len(b.g.Aggregates) > 0 || slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
+	recorded := b.s.Memory[b.g.Name].Dirty == b.s.BootID
+	exported := func(a config.Aggregate) bool {
+		if !b.s.Volumes.OK() || a.Volume == "" {
+			return recorded
+		}
+		return slices.ContainsFunc(b.s.Volumes.Value, func(v VolumeState) bool { return v.Name == a.Volume && v.Active })
+	}
+	return slices.ContainsFunc(b.g.Aggregates, exported) || slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
 		return !fs.Local && b.inv.State(MountItem, fs.Mount) != Absent
 	})
 }

@@ -142,6 +142,8 @@ func mountItem(fs config.Filesystem, s *Snapshot) Item {
 			}
 		case m.Point == fs.Mount:
 			it.State, it.Detail = Wrong, fmt.Sprintf("%s (%s) is mounted there", m.Source, m.FSType)
+		case it.State == Present && isBelow(fs.Mount, m.Point):
+			it.State, it.Detail = Wrong, fmt.Sprintf("hidden by what was mounted at %s after it", m.Point)
 		case ours && it.State == Absent:
 			it.State, it.Detail = Wrong, fmt.Sprintf("%s is mounted at %s", fs.Device, m.Point)
 		}

@@ -46,6 +46,15 @@ func drawGroup(t *rapid.T, b *strings.Builder, i int, nodes []string) {
 	} else {
 		fmt.Fprintf(b, "fallback = %q\n", rapid.SampledFrom([]string{"immediate", "never", "11:00-13:00", "22:00-04:00"}).Draw(t, "fallback"))
 	}
+	apps := rapid.IntRange(0, 2).Draw(t, "applications")
+	reboot := rapid.SampledFrom([]string{"", "", "by-hand", "automatic"}).Draw(t, "reboot")
+	if reboot != "" {
+		apps = max(1, apps)
+		fmt.Fprintf(b, "reboot = %q\n", reboot)
+	}
+	if rapid.Bool().Draw(t, "self-fence") {
+		b.WriteString("on_release_failure = \"self-fence\"\n")
+	}
 	for k := range rapid.IntRange(0, 2).Draw(t, "addresses") {
 		fmt.Fprintf(b, "[[group.g%d.address]]\nlabel = \"ip%d%d\"\nprefix = \"10.%d.0.%d/%s\"\n", i, i, k, k+1, 50+i,
 			rapid.SampledFrom([]string{"24", "32"}).Draw(t, "bits"))
@@ -58,7 +67,13 @@ func drawGroup(t *rapid.T, b *strings.Builder, i int, nodes []string) {
 		}
 		fmt.Fprintf(b, "[[group.g%d.filesystem]]\nmount = \"/srv/g%d%s\"\ndevice = %q\ntype = \"ext4\"\n", i, i, m, device)
 	}
-	for k := range rapid.IntRange(0, 2).Draw(t, "applications") {
+	if len(mounts) > 0 && rapid.IntRange(0, 3).Draw(t, "local") == 0 {
+		fmt.Fprintf(b, "[[group.g%d.filesystem]]\nmount = \"/srv/g%d%s/cache\"\ndevice = \"/dev/own/cache%d\"\ntype = \"ext4\"\nlocal = true\n", i, i, mounts[0], i)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "aggregate") == 0 {
+		fmt.Fprintf(b, "[[group.g%d.aggregate]]\ndevice = %q\n", i, rapid.SampledFrom([]string{fmt.Sprintf("/dev/vg%d0/agg", i), fmt.Sprintf("/dev/mapper/agg%d", i)}).Draw(t, "export"))
+	}
+	for k := range apps {
 		fmt.Fprintf(b, "[[group.g%d.application]]\nname = \"app%d%d\"\n", i, i, k)
 		if rapid.Bool().Draw(t, "run") {
 			b.WriteString("run = [\"/usr/bin/run\"]\n")
@@ -68,6 +83,9 @@ func drawGroup(t *rapid.T, b *strings.Builder, i int, nodes []string) {
 		}
 		if rapid.Bool().Draw(t, "probe") {
 			b.WriteString("probe = [\"/usr/bin/probe\"]\n")
+		}
+		if reboot != "" && (k == apps-1 || rapid.Bool().Draw(t, "reboot to release")) {
+			b.WriteString("reboot_to_release = true\n")
 		}
 		if len(mounts) > 0 {
 			fmt.Fprintf(b, "purge = [{ path = \"/srv/g%d%s/stale\", tree = true }]\n", i, rapid.SampledFrom(mounts).Draw(t, "purge"))
@@ -138,7 +156,11 @@ func perturbStore(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 
 func perturbMemory(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 	m := h.Memory[g.Name]
-	switch rapid.IntRange(0, 9).Draw(t, "memory") {
+	switch rapid.IntRange(0, 11).Draw(t, "memory") {
+	case 10:
+		m.Dirty = h.BootID
+	case 11:
+		m.DirtyErr = "input/output error"
 	case 0:
 		m.Role = rapid.SampledFrom(fsm.Roles).Draw(t, "role")
 	case 1:

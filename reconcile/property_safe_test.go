@@ -14,7 +14,9 @@ func declared(t failer, c *config.Config, g *config.Group, s *Snapshot, step Ste
 	same := func(x, y any) bool { return fmt.Sprintf("%+v", x) == fmt.Sprintf("%+v", y) }
 	device := func(path string, v config.Volume) bool {
 		return slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool {
-			return path != "" && fs.Device == path && fs.Volume == "" || path == "" && fs.Volume == v.Name && v.Name != ""
+			return !fs.Local && (path != "" && fs.Device == path && fs.Volume == "" || path == "" && fs.Volume == v.Name && v.Name != "")
+		}) || slices.ContainsFunc(g.Aggregates, func(a config.Aggregate) bool {
+			return path != "" && a.Device == path && a.Volume == "" || path == "" && a.Volume == v.Name && v.Name != ""
 		})
 	}
 	application := func(a config.Application) bool {
@@ -64,6 +66,10 @@ func declared(t failer, c *config.Config, g *config.Group, s *Snapshot, step Ste
 		ok = st.Group == g.Name && application(st.App)
 	case Stop:
 		ok = st.Group == g.Name && application(st.App)
+	case MarkDirty:
+		ok = st.Group == g.Name && st.BootID == s.BootID && slices.ContainsFunc(g.Applications, func(a config.Application) bool { return a.Name == st.App && a.RebootToRelease })
+	case Reboot:
+		ok = st.Group == g.Name && st.Why != "" && (g.Reboot == config.RebootByUnderstudy || st.AtOnce && g.OnReleaseFailure == config.RebootOnReleaseFailure)
 	case ProveRelease:
 		ok = same(st.Group, *g)
 	case RunHook:

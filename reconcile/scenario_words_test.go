@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,13 +111,37 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 		delete(s.w.NoLease, h.Node)
 	case "store":
 		delete(s.w.NoStore, h.Node)
-	case "reboot": // NODE reboot: it comes back empty, as another boot
-		for i := range s.w.Hosts {
-			if s.w.Hosts[i] == h {
-				s.w.Hosts[i] = s.w.boot(h.Node, s.w.Now.Add(-time.Hour))
-				s.w.Down[h.Node] = false
-			}
+	case "reboot": // NODE reboot: it comes back as another boot, with what was on its own disk
+		s.w.reboot(h)
+		s.w.Down[h.Node] = false
+	case "fails": // NODE fails VERB OBJECT: that step fails there from now on
+		s.w.Fails = maps.Clone(s.w.Fails)
+		if s.w.Fails == nil {
+			s.w.Fails = map[string][]string{}
 		}
+		s.w.Fails[h.Node] = append(s.w.Fails[h.Node], strings.Join(args, " "))
+	case "works": // NODE works: no step fails there any more
+		delete(s.w.Fails, h.Node)
+	case "begins": // NODE begins GROUP N: it carries out the first N steps of its plan, and the program is killed
+		n, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		g := s.c.Group(args[0])
+		d := Decide(s.c, g, s.look(h))
+		if n > len(d.Plan.Steps) {
+			return fmt.Errorf("the plan has %d steps", len(d.Plan.Steps))
+		}
+		d.Plan.Steps = d.Plan.Steps[:n]
+		s.w.carryOut(h, g, d.Plan)
+		fmt.Fprintf(&s.out, "== %s is killed after: %s %s\n", h.Node, d.Plan.Steps[n-1].Step.Spec().Verb, d.Plan.Steps[n-1].Step.Spec().Object)
+		return s.moreOnHost(h, "restart", nil)
+	case "dirty-unread": // NODE dirty-unread GROUP WHY…: the record cannot be read
+		return s.remember(h, args[0], func(m *Memory) error { m.DirtyErr = strings.Join(args[1:], " "); return nil })
+	case "never-dirty": // NODE never-dirty GROUP: nothing was started in this boot that only a reboot ends
+		return s.remember(h, args[0], func(m *Memory) error { m.Dirty, m.Ran = "", ""; return nil })
+	case "clear": // NODE clear GROUP
+		return s.remember(h, args[0], func(m *Memory) error { m.Failed = ""; return nil })
 	case "restart": // NODE restart: the program, not the host
 		for g := range h.Memory {
 			m := h.Memory[g]

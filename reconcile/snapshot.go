@@ -392,6 +392,9 @@ type Memory struct {
 	// Dirty is the boot in which an application was started that only a reboot
 	// ends, "" if none was. It matters while that boot lasts.
 	Dirty string
+	// Ran is the boot in which such an application was only seen to run, "" if none was.
+	// It makes this host dirty as well; that it ever held the disks it does not say.
+	Ran string
 	// DirtyErr is why the record of it could not be read, "" if it could: then it is
 	// not known whether a reboot is needed, and nothing is started that would need one.
 	DirtyErr string

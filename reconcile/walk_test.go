@@ -61,7 +61,12 @@ func (k *walk) check(t *rapid.T) {
 		var holders []string
 		for _, h := range k.w.Hosts {
 			inv := takeInventory(k.w.Config, g, h)
-			has := slices.ContainsFunc(inv.Items, func(i Item) bool { return i.State == Present || i.State == Wrong })
+			has := slices.ContainsFunc(inv.Items, func(i Item) bool {
+				local := i.Kind == MountItem && slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return fs.Local && fs.Mount == i.Name })
+				return !local && (i.State == Present || i.State == Wrong)
+			})
+			// What only a reboot ends has the disks, whatever is to be seen here.
+			has = has || h.Memory[g.Name].Dirty == h.BootID || h.Memory[g.Name].Ran == h.BootID
 			if has && k.mayWrite(h) {
 				holders = append(holders, h.Node)
 			}
@@ -108,6 +113,7 @@ func (k *walk) pass1(t *rapid.T, h *Snapshot, g *config.Group) bool {
 		m.Whole = claim.Epoch
 	}
 	m.Role = d.Transition.To
+	m = d.Stays(g, s, m)
 	h.Memory[g.Name] = m
 	if len(d.Plan.Blocked) > 0 || d.Plan.Empty() {
 		return moved
@@ -137,6 +143,13 @@ func (k *walk) reboot(t *rapid.T) {
 	name := k.w.Hosts[i].Node
 	k.w.Hosts[i] = k.w.boot(name, k.w.Now.Add(-time.Duration(rapid.IntRange(0, 1).Draw(t, "settled"))*time.Hour))
 	k.w.Down[name], k.dead[name] = false, false
+	for i := range k.w.Config.Groups {
+		for _, fs := range k.w.Config.Groups[i].Filesystems {
+			if fs.Local && rapid.Bool().Draw(t, "mounted at boot") {
+				k.w.Host(name).mount(fs)
+			}
+		}
+	}
 }
 
 // confirm is a person who has made sure that a silent host is off.

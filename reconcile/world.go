@@ -26,7 +26,9 @@ type World struct {
 	// NeverHeard names nodes that nobody has heard since its own start, as after a
 	// power cut of all. It may be nil.
 	NeverHeard map[string]bool
-	boots      int
+	// Fails names, by node, steps ("start dfs") that fail there. It may be nil.
+	Fails map[string][]string
+	boots int
 }
 
 // Stage is one plan that would run, in the order of events.
@@ -178,6 +180,7 @@ func (w *World) Settle() []Stage {
 				m := s.Memory[g.Name]
 				moved = moved || m.Role != d.Transition.To
 				m.Role = d.Transition.To
+				m = d.Stays(g, seen, m)
 				if d.Transition.Event == fsm.Held {
 					moved = moved || seen.Store.Value.Claims[g.Name].Rehearsal == RehearseOne
 					m.Whole = seen.Store.Value.Claims[g.Name].Epoch
@@ -186,9 +189,7 @@ func (w *World) Settle() []Stage {
 				s.Memory[g.Name] = m
 				if !d.Plan.Empty() {
 					moved = true
-					for _, p := range d.Plan.Steps {
-						w.apply(s, g, p.Step)
-					}
+					w.carryOut(s, g, d.Plan)
 				}
 				if !d.Plan.Empty() || len(d.Plan.Blocked) > 0 {
 					out = appendStage(out, d.Plan)
@@ -322,15 +323,4 @@ func (w *World) holder(group string) (*Snapshot, *config.Group) {
 		}
 	}
 	return nil, nil
-}
-
-// reboot ends the boot of a host and begins another. What a host has on its own
-// disk is there afterwards.
-func (w *World) reboot(s *Snapshot) {
-	next := w.boot(s.Node, w.Now.Add(-time.Hour))
-	for name, m := range s.Memory {
-		next.Memory[name] = Memory{Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, SavedHostname: m.SavedHostname, Rehearsed: m.Rehearsed,
-			Released: m.Released, Left: m.Left, Peers: m.Peers}
-	}
-	*s = *next
 }

@@ -16,7 +16,7 @@ const barrierPatience = 30 * time.Second
 
 // recallDirty asks act what was started here that only a reboot ends. A record
 // that cannot be read leaves open whether one is needed.
-func (l *Loop) recallDirty(boot string) {
+func (l *Loop) recallDirty() {
 	boots, err := l.opt.Actor.Dirty()
 	for _, g := range l.opt.Config.Groups {
 		if !slices.ContainsFunc(g.Applications, needsReboot) {
@@ -28,8 +28,8 @@ func (l *Loop) recallDirty(boot string) {
 		if err != nil {
 			m.DirtyErr = err.Error()
 		}
-		if b := boots[g.Name]; b != "" && m.Dirty != boot {
-			m.Dirty = b
+		if err == nil {
+			m.Dirty = boots[g.Name]
 		}
 		if sameMemory(m, was) {
 			continue
@@ -45,16 +45,20 @@ func needsReboot(a config.Application) bool { return a.RebootToRelease }
 
 // dirty takes over what a decision found of an application that only a reboot ends.
 func (l *Loop) dirty(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, m *reconcile.Memory) {
-	runs := slices.ContainsFunc(g.Applications, func(a config.Application) bool {
-		st := d.Inventory.State(reconcile.AppItem, a.Name)
-		return needsReboot(a) && (st == reconcile.Present || st == reconcile.Wrong)
-	})
-	if runs || d.Dirty != "" && m.DirtyErr == "" {
-		m.Dirty = s.BootID // what was only seen to run may be stopped at the next look
-	}
+	*m = d.Stays(g, s, *m)
 	was := l.last[g.Name]
 	if was.AtBarrier && was.Transition.Event == fsm.Yield && d.Goal == reconcile.Hold && m.Retry.Before(s.At) {
 		m.Retry = s.At.Add(barrierPatience)
 		m.Error = "no other node is ready to take it any more"
 	}
+}
+
+// reboots reports that a flight has come to the reboot of this host and waits for it.
+func (f *flight) reboots() bool {
+	n := int(f.step.Load())
+	if n == 0 {
+		return false
+	}
+	_, ok := f.plan.Steps[n-1].Step.(reconcile.Reboot)
+	return ok
 }

@@ -45,6 +45,8 @@ const (
 func (l *Loop) steer(ctx context.Context, g *config.Group, s *reconcile.Snapshot, d reconcile.Decision) {
 	if f := l.flights[g.Name]; f != nil {
 		switch {
+		case l.stopping != "" && f.reboots():
+			f.cancel(ErrStopping) // whoever ends this program sees to the host
 		case d.Transition.Event == fsm.LeaseLost && f.plan.Goal == reconcile.Hold:
 			f.cancel(ErrLeaseLost)
 		case d.Goal != f.plan.Goal && d.Goal != reconcile.Leave:

@@ -213,7 +213,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	}
 	snap.Stopping = l.stopping
 	l.recallHostname()
-	l.recallDirty(snap.BootID)
+	l.recallDirty()
 	snap.Memory = maps.Clone(l.memory)
 
 	next := resync

@@ -22,7 +22,7 @@ type kept struct {
 	Failed    string      `json:"failed,omitempty"`
 	Restarts  []time.Time `json:"restarts,omitempty"`
 	Rehearsed time.Time   `json:"rehearsed,omitzero"`
-	Dirty     string      `json:"dirty,omitempty"` // beside act's own record, for what was only seen
+	Ran       string      `json:"ran,omitempty"` // beside act's own record of what was started
 
 	// With store external; see reconcile.Memory.
 	Released string                        `json:"released,omitempty"`
@@ -39,7 +39,7 @@ func (l *Loop) restore() {
 		l.opt.Log.Warn("memory of the last run was not readable", "err", err)
 	}
 	for name, k := range all {
-		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Dirty: k.Dirty}
+		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Ran: k.Ran}
 	}
 }
 
@@ -51,7 +51,7 @@ func (l *Loop) persist() {
 	}
 	all := map[string]kept{}
 	for name, m := range l.memory {
-		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Dirty: m.Dirty}
+		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Ran: m.Ran}
 	}
 	if maps.EqualFunc(all, l.saved, sameKept) {
 		return
@@ -63,7 +63,7 @@ func (l *Loop) persist() {
 }
 
 func sameKept(a, b kept) bool {
-	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Dirty == b.Dirty && a.Rehearsed.Equal(b.Rehearsed) && slices.Equal(a.Restarts, b.Restarts) &&
+	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Ran == b.Ran && a.Rehearsed.Equal(b.Rehearsed) && slices.Equal(a.Restarts, b.Restarts) &&
 		a.Released == b.Released && a.Left == b.Left && maps.Equal(a.Peers, b.Peers)
 }
 
@@ -71,7 +71,7 @@ func sameMemory(a, b reconcile.Memory) bool {
 	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
 		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname &&
 		a.Released == b.Released && a.Left == b.Left && a.From == b.From && a.Partly.Equal(b.Partly) && maps.Equal(a.Peers, b.Peers) &&
-		a.Dirty == b.Dirty && a.DirtyErr == b.DirtyErr
+		a.Dirty == b.Dirty && a.Ran == b.Ran && a.DirtyErr == b.DirtyErr
 }
 
 // recallHostname asks act for the host name that is to be put back. It belongs
