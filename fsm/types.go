@@ -34,6 +34,10 @@ func (r Role) String() string {
 }
 
 // Event is what the present snapshot shows, the first in this order that is true.
+//
+// Where another manager moves addresses and disks (store external) the claim is
+// what is seen: it is ours where all that this manager moves of the group is here,
+// and another node's where that one says so.
 type Event int
 
 // The events, highest priority first.
@@ -90,5 +94,7 @@ func (e Event) String() string {
 type Facts struct {
 	Home     bool // this node is the group's home
 	Rotating bool // the group has no home
-	Clean    bool // nothing of the group is on this host, and all of it could be read
+	// Clean: nothing of the group is on this host, and all of it could be read. Of a
+	// group that another manager moves, nothing of what understudy itself brings.
+	Clean bool
 }

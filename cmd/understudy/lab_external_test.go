@@ -202,6 +202,18 @@ profile = "dce"
 `
 }
 
+var dceMounts = []string{"/krb5", "/etc/dce", "/var/dce"}
+
+// bringDCE is bring for the guide's three file systems.
+func (b *bench) bringDCE(host string) {
+	b.t.Helper()
+	for i, m := range dceMounts {
+		b.run(host, "blockdev", "--flushbufs", fmt.Sprintf("/dev/shared%d", i))
+		b.run(host, "mount", fmt.Sprintf("/dev/shared%d", i), m)
+	}
+	b.run(host, "ip", "address", "add", serviceAddress, "dev", lab.PublicNet)
+}
+
 // The literal case of the guide: somebody else moves the IP label and the disks, and
 // understudy purges, sets the host name, starts, and puts the host name back; when
 // the label goes, it stops under the group's host name and puts it back again.
@@ -211,14 +223,6 @@ func TestExternalDCERotating(t *testing.T) {
 	b := newBare(t, o)
 	b.must(b.ConfigureDCE(b.ctx, lab.Alpha, "dced", "secd", "cdsadv", "cdsd"))
 	b.must(b.EnableServices(b.ctx))
-	mounts := []string{"/krb5", "/etc/dce", "/var/dce"}
-	bring := func(host string) {
-		for i, m := range mounts {
-			b.run(host, "blockdev", "--flushbufs", fmt.Sprintf("/dev/shared%d", i))
-			b.run(host, "mount", fmt.Sprintf("/dev/shared%d", i), m)
-		}
-		b.run(host, "ip", "address", "add", serviceAddress, "dev", lab.PublicNet)
-	}
 	name := func(host string) {
 		t.Helper()
 		if got := strings.TrimSpace(b.run(host, "hostname")); got != host {
@@ -227,7 +231,7 @@ func TestExternalDCERotating(t *testing.T) {
 	}
 	b.ready(lab.Alpha)
 	b.ready(lab.Beta)
-	bring(lab.Alpha)
+	b.bringDCE(lab.Alpha)
 	b.serving(lab.Alpha)
 	name(lab.Alpha)
 	b.run(lab.Alpha, "test", "-s", "/var/dce/dced/Ep.db", "-a", "-s", "/opt/dcelocal/var/security/creds/dcecred_41200001")
@@ -235,10 +239,10 @@ func TestExternalDCERotating(t *testing.T) {
 	b.run(lab.Alpha, "ip", "address", "del", serviceAddress, "dev", lab.PublicNet) // nobody said a word before
 	b.until(lab.Alpha, "stopped", func(g api.GroupStatus) bool { return g.Role == "standby" && g.Flight == nil })
 	name(lab.Alpha)
-	for _, m := range mounts {
+	for _, m := range dceMounts {
 		b.run(lab.Alpha, "umount", m)
 	}
-	bring(lab.Beta)
+	b.bringDCE(lab.Beta)
 	if g := b.serving(lab.Beta); g.Role != "owner" {
 		t.Errorf("beta is %s", g.Role)
 	}
@@ -248,4 +252,63 @@ func TestExternalDCERotating(t *testing.T) {
 	}
 	b.saw(lab.Beta, start("alpha", "11"), "alpha start.dce done", "alpha stop.dce hostname=dcesvc", "alpha stop.dce done",
 		start("beta", "12"), "beta start.dce done")
+}
+
+// The rule of DFS where nobody keeps claims: who has run it holds its disks until it
+// is rebooted. A release says so; a node that has the disks waits for the proof that
+// the other has ended, also when it was restarted meanwhile and the other is silent:
+// another boot, or a person's word, kept on the node where it was said.
+func TestExternalDFSWaitsForTheReboot(t *testing.T) {
+	group := strings.NewReplacer("rotating", "cascading", `hostname = "dcesvc"`, "").Replace(externalDCE()) + `
+[[group.dce.application]]
+profile           = "dfs"
+reboot_to_release = true
+`
+	o := externalOptions(group, lab.DCEFiles()...)
+	o.Disks, o.DiskMiB = lab.DCEDisks, 32
+	b := newBare(t, o)
+	b.must(b.ConfigureDCE(b.ctx, lab.Alpha, "dced", "secd", "cdsadv", "cdsd"))
+	b.must(b.EnableServices(b.ctx))
+	b.ready(lab.Alpha)
+	b.ready(lab.Beta)
+	release := func(host string) {
+		t.Helper()
+		out, errs, code, err := b.Exec(b.ctx, host, "/opt/understudy/bin/understudy", "release", "dce")
+		if err != nil || code != 4 || !strings.Contains(errs, "dfs has run since the boot of this host and holds them") {
+			t.Errorf("release on %s: exit %d, %v: %s%s", host, code, err, out, errs)
+		}
+		if _, _, code, err := b.Exec(b.ctx, host, "umount", "/var/dce"); err != nil || code == 0 {
+			t.Errorf("/var/dce of %s could be unmounted: %v", host, err)
+		}
+	}
+	waiting := func(host, text string) {
+		t.Helper()
+		b.until(host, "waiting: "+text, func(g api.GroupStatus) bool {
+			return g.Role == "standby" && g.Phase == "waiting" && strings.Contains(g.Reason, text)
+		})
+	}
+
+	b.bringDCE(lab.Alpha)
+	b.serving(lab.Alpha)
+	release(lab.Alpha)
+	b.must(b.Crash(b.ctx, lab.Alpha)) // it is shut down
+	b.bringDCE(lab.Beta)
+	waiting(lab.Beta, "alpha is silent, and must be shut down or rebooted: dfs has run there since its boot")
+	b.must(b.SignalService(b.ctx, lab.Beta, syscall.SIGKILL))
+	_, err := b.WaitEnd(b.ctx, lab.Beta, "understudy")
+	b.must(err)
+	b.must(b.StartService(b.ctx, lab.Beta))
+	waiting(lab.Beta, "alpha is silent, and must be shut down or rebooted: dfs has run there since its boot")
+	b.understudy(lab.Beta, "confirm-down", "alpha", "--yes", "alpha", "--reason", "seen off")
+	b.serving(lab.Beta)
+
+	b.must(b.Start(b.ctx, lab.Alpha))
+	b.ready(lab.Alpha)
+	release(lab.Beta)
+	b.must(b.Crash(b.ctx, lab.Beta))
+	b.bringDCE(lab.Alpha)
+	waiting(lab.Alpha, "beta is silent, and must be shut down or rebooted")
+	b.must(b.Start(b.ctx, lab.Beta))
+	b.serving(lab.Alpha)
+	b.ready(lab.Beta)
 }
