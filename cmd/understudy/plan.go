@@ -17,7 +17,7 @@ import (
 
 func planCommand(c *common) *cobra.Command {
 	var whatif []string
-	var exitCode bool
+	var exitCode, commands bool
 	cmd := &cobra.Command{
 		Use:   "plan [GROUP] [--what-if EVENT]",
 		Short: "print the steps that would run, on every node concerned",
@@ -32,7 +32,9 @@ one, a what-if starts from the cluster of the file at rest.
   --what-if address-lost=LABEL  a service address is removed by hand
   --what-if mount-lost=PATH     a file system is unmounted by hand
 
-Several what-ifs happen one after the other.`,
+Several what-ifs happen one after the other.
+
+GROUP may be @node, for the services of this node.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			group := strings.Join(args, "")
@@ -49,7 +51,11 @@ Several what-ifs happen one after the other.`,
 				}
 			} else {
 				fmt.Fprintln(c.err, reply.Basis)
-				fmt.Fprint(c.out, reply.Text)
+				if !commands {
+					fmt.Fprint(c.out, reply.Text)
+				} else if err := printCommands(c.out, reply); err != nil {
+					return err
+				}
 			}
 			switch {
 			case reply.Blocked > 0:
@@ -61,6 +67,7 @@ Several what-ifs happen one after the other.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&whatif, "what-if", nil, "what might happen, as `KIND=OBJECT`; may be repeated")
+	cmd.Flags().BoolVar(&commands, "commands", false, "print only the command of each step, to do it by hand")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit 3 if the plan is not empty")
 	return cmd
 }
@@ -80,7 +87,7 @@ func (c *common) offline(_ context.Context, group string, whatif []string) (api.
 
 // imagine lets the what-ifs happen in a world and collects the plans.
 func imagine(cfg *config.Config, w *reconcile.World, basis, group string, whatif []string) (api.PlanReply, error) {
-	if group != "" && cfg.Group(group) == nil {
+	if group != "" && group != reconcile.NodeGroup && cfg.Group(group) == nil {
 		return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file — it has %s", group, groupNames(cfg))}
 	}
 	var plans []reconcile.Plan

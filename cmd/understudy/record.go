@@ -18,7 +18,7 @@ import (
 func whyCommand(c *common) *cobra.Command {
 	return &cobra.Command{
 		Use:   "why GROUP",
-		Short: "say in a sentence why a group is where it is",
+		Short: "say in a sentence why a group is where it is, or a service as it is",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st, err := c.client().Status(cmd.Context())
@@ -98,10 +98,18 @@ func printRecord(w io.Writer, r journal.Record) {
 	case r.Kind == journal.Decided:
 		fmt.Fprintf(w, "%s  %-8s plan %s to %s, %d %s: %s\n", at, r.Group, r.Plan, r.Step, r.Of, plural(r.Of, "step"), r.Why)
 	case r.Kind == journal.Done:
-		fmt.Fprintf(w, "%s  %-8s %3d/%d %s, %s\n", at, r.Group, r.N, r.Of, r.Step, reconcile.Human(r.Took))
+		fmt.Fprintf(w, "%s  %-8s %3d/%d %s, %s%s\n", at, r.Group, r.N, r.Of, r.Step, reconcile.Human(r.Took), because(r))
 	case r.Kind == journal.Failed:
 		fmt.Fprintf(w, "%s  %-8s %3d/%d %s FAILED after %s: %s\n", at, r.Group, r.N, r.Of, r.Step, reconcile.Human(r.Took), r.Err)
 	default:
 		fmt.Fprintf(w, "%s  %-8s %s\n", at, r.Group, strings.TrimSpace(r.Why+" "+r.Err))
 	}
+}
+
+// because is what a hook was told, or people were, "" for other steps.
+func because(r journal.Record) string {
+	if r.Why == "" {
+		return ""
+	}
+	return ": " + r.Why
 }

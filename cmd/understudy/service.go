@@ -68,11 +68,16 @@ func (r *resident) Status() (api.Status, error) {
 	for _, g := range r.cfg.Groups {
 		if d, ok := st.Decisions[g.Name]; ok {
 			gs := groupStatus(&g, s, d, st.Flights[g.Name])
+			gs.Notice = noticeStatus(st.Notices[g.Name])
 			if own := r.own(); own != nil {
 				gs.Programs = own.programs[g.Name]
 			}
 			out.Groups = append(out.Groups, gs)
 		}
+	}
+	out.Services = serviceStatuses(st)
+	if st.Hooks != (loop.HookQueue{}) {
+		out.Hooks = &api.HookStatus{Waiting: st.Hooks.Waiting, Dropped: st.Hooks.Dropped}
 	}
 	for _, p := range s.Peers {
 		out.Peers = append(out.Peers, peerStatus(p))
@@ -138,7 +143,7 @@ func (r *resident) Plan(group string, whatif []string) (api.PlanReply, error) {
 	if err != nil {
 		return api.PlanReply{}, err
 	}
-	if group != "" && r.cfg.Group(group) == nil {
+	if group != "" && group != reconcile.NodeGroup && r.cfg.Group(group) == nil {
 		return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
 	}
 	if len(whatif) > 0 {
@@ -147,6 +152,9 @@ func (r *resident) Plan(group string, whatif []string) (api.PlanReply, error) {
 		return imagine(r.cfg, reconcile.Around(r.cfg, &s), basis, group, whatif)
 	}
 	var plans []reconcile.Plan
+	if p := st.Services.Plan; group == reconcile.NodeGroup || group == "" && (!p.Empty() || len(p.Blocked)+len(p.Waits) > 0) {
+		plans = append(plans, p)
+	}
 	for _, g := range r.cfg.Groups {
 		d, ok := st.Decisions[g.Name]
 		if !ok || group != "" && g.Name != group {

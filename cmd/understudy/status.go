@@ -111,6 +111,7 @@ func printStatus(w io.Writer, st api.Status, p palette) {
 	for _, g := range st.Groups {
 		printGroup(w, st, g, p)
 	}
+	printServices(w, st, p)
 	printPeers(w, st, p)
 }
 
@@ -145,6 +146,9 @@ func notes(st api.Status) []string {
 				}
 			}
 		}
+	}
+	if st.Hooks != nil && st.Hooks.Dropped > 0 {
+		out = append(out, fmt.Sprintf("hooks: %d were not run, because too many waited; %d wait", st.Hooks.Dropped, st.Hooks.Waiting))
 	}
 	if st.Lease.Error != "" {
 		out = append(out, "lease: "+st.Lease.Error)
@@ -205,6 +209,7 @@ func printGroup(w io.Writer, st api.Status, g api.GroupStatus, p palette) {
 	if g.Error != "" && !slices.ContainsFunc(g.Waits, func(s string) bool { return strings.HasPrefix(s, g.Error) }) {
 		indent(w, "  last failure: ", g.Error)
 	}
+	printNotice(w, g.Notice)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range g.Resources {
 		state := r.State

@@ -11,19 +11,21 @@ import (
 
 // Status is what one node says of itself and of what it knows of the others.
 type Status struct {
-	Cluster    string        `json:"cluster"`
-	Node       string        `json:"node"`
-	Version    string        `json:"version"`
-	BootID     string        `json:"boot_id"`
-	At         time.Time     `json:"at"`
-	ConfigHash string        `json:"config_hash"`
-	ConfigNote string        `json:"config_note,omitempty"` // the file on disk is another one, or is refused
-	Stopping   string        `json:"stopping,omitempty"`
-	Lease      LeaseStatus   `json:"lease"`
-	Store      StoreStatus   `json:"store"`
-	Groups     []GroupStatus `json:"groups"`
-	Peers      []PeerStatus  `json:"peers"`
-	Journal    JournalStatus `json:"journal"`
+	Cluster    string          `json:"cluster"`
+	Node       string          `json:"node"`
+	Version    string          `json:"version"`
+	BootID     string          `json:"boot_id"`
+	At         time.Time       `json:"at"`
+	ConfigHash string          `json:"config_hash"`
+	ConfigNote string          `json:"config_note,omitempty"` // the file on disk is another one, or is refused
+	Stopping   string          `json:"stopping,omitempty"`
+	Lease      LeaseStatus     `json:"lease"`
+	Store      StoreStatus     `json:"store"`
+	Groups     []GroupStatus   `json:"groups"`
+	Services   []ServiceStatus `json:"services,omitempty"`
+	Hooks      *HookStatus     `json:"hooks,omitempty"` // nil while none waits and none was dropped
+	Peers      []PeerStatus    `json:"peers"`
+	Journal    JournalStatus   `json:"journal"`
 }
 
 // LeaseStatus is this node's lease.
@@ -65,11 +67,37 @@ type GroupStatus struct {
 	Resources []Resource    `json:"resources"`
 	Flight    *FlightStatus `json:"plan,omitempty"`
 	Waits     []string      `json:"waits,omitempty"`
+	Notice    *NoticeStatus `json:"notice,omitempty"`
 	Blocked   []string      `json:"blocked,omitempty"`
 	Hostname  string        `json:"saved_hostname,omitempty"`
 	Dirty     string        `json:"needs_reboot,omitempty"` // the application that only a reboot of this node ends
 	Rehearsed time.Time     `json:"rehearsed,omitzero"`     // when this node last let it go with proof after all of it was up; zero: never
 	Programs  string        `json:"programs,omitempty"`     // checksum over the programs that every node of the group must have alike
+}
+
+// ServiceStatus is one service of this node.
+type ServiceStatus struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
+	Waits  string `json:"waits,omitempty"`  // why it is not started now
+	Error  string `json:"error,omitempty"`  // of its last start
+	Starts int    `json:"starts,omitempty"` // that make its next one wait
+}
+
+// HookStatus is how it stands with the hooks that have no group.
+type HookStatus struct {
+	Waiting int `json:"waiting,omitempty"`
+	Dropped int `json:"dropped,omitempty"` // not run, because too many waited
+}
+
+// NoticeStatus is the last that people were told about a group, and how often
+// since the service began: as often as its credentials were thrown away.
+type NoticeStatus struct {
+	App   string    `json:"app"`
+	Text  string    `json:"text"`
+	At    time.Time `json:"at"`
+	Count int       `json:"count"`
 }
 
 // ClaimStatus is the claim of a group as the store has it.

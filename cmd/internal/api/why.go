@@ -6,12 +6,17 @@ import (
 	"time"
 )
 
-// Why is the answer to "why is it there?" in one sentence, and, where the group
+// Why is the answer to "why is it there?", for a group or a service, in one sentence, and, where the group
 // is not served or something waits, a second one that says what for.
 func Why(s Status, group string) (string, error) {
 	for _, g := range s.Groups {
 		if g.Group == group {
 			return strings.Join(why(s, g), "\n"), nil
+		}
+	}
+	for _, sv := range s.Services {
+		if sv.Name == group {
+			return whyService(s, sv), nil
 		}
 	}
 	return "", fmt.Errorf("cannot say anything about group %q: this node is not one of its nodes", group)
@@ -73,4 +78,18 @@ func firstOf(blocked, waits []string, otherwise string) string {
 		return waits[0]
 	}
 	return otherwise
+}
+
+// whyService tells of a service, which is nowhere else.
+func whyService(s Status, sv ServiceStatus) string {
+	out := fmt.Sprintf("%s is a service of %s: it is kept up there whoever holds the groups.", sv.Name, s.Node)
+	if sv.State != "present" {
+		out += fmt.Sprintf("\nIt is not up: %s.", strings.TrimSuffix(sv.Detail, "."))
+	}
+	if why := sv.Waits; why != "" {
+		out += fmt.Sprintf("\nIt waits: %s.", strings.TrimSuffix(why, "."))
+	} else if sv.Error != "" {
+		out += fmt.Sprintf("\nIts last start failed: %s.", strings.TrimSuffix(sv.Error, "."))
+	}
+	return out
 }
