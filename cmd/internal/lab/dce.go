@@ -63,12 +63,27 @@ func (l *Lab) ConfigureDCE(ctx context.Context, host string, daemons ...string) 
 		fmt.Fprintf(&off, "umount %s; ", mount)
 	}
 	script := "set -e; " + on.String() + strings.Join(append([]string{"config.dce", CellName, CellHost}, daemons...), " ") + "; " + off.String()
-	out, errs, code, err := l.Exec(ctx, host, "sh", "-c", script)
-	if err == nil && code != 0 {
-		err = fmt.Errorf("exit %d: %s%s", code, out, errs)
-	}
-	if err != nil {
+	if err := l.script(ctx, host, script); err != nil {
 		return fmt.Errorf("cannot configure DCE on %s: %w", host, err)
 	}
 	return nil
+}
+
+// ConfigureDFS has DFS export the aggregate, after [Lab.ConfigureDCE].
+func (l *Lab) ConfigureDFS(ctx context.Context, host string) error {
+	const at = "/dev/shared2 /var/dce"
+	err := l.script(ctx, host, "set -e; mount "+at+"; echo '"+AggregateDev+" agg1 lfs 1' >/var/dce/dfs/dfstab; umount /var/dce")
+	if err != nil {
+		return fmt.Errorf("cannot configure DFS on %s: %w", host, err)
+	}
+	return nil
+}
+
+// script runs lines of a shell on a host; the first that fails ends it.
+func (l *Lab) script(ctx context.Context, host, lines string) error {
+	out, errs, code, err := l.Exec(ctx, host, "sh", "-c", lines)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	return err
 }

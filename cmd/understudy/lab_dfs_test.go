@@ -1,0 +1,121 @@
+//go:build linux
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"understudy/cmd/internal/api"
+	"understudy/cmd/internal/lab"
+)
+
+// dfsGroup is a group with DCE and DFS: an aggregate beside the file systems.
+func dfsGroup(more string) string {
+	return dceGroup(more, "") + `
+[[group.dce.aggregate]]
+device = "` + lab.AggregateDev + `"
+
+[[group.dce.application]]
+profile = "dfs"
+reboot_to_release = true
+`
+}
+
+func newDFS(t *testing.T, more string) *bench {
+	t.Helper()
+	b := bareDCE(t, dfsGroup(more))
+	b.must(b.ConfigureDFS(b.ctx, lab.Alpha))
+	b.must(b.EnableServices(b.ctx))
+	b.serving(lab.Alpha)
+	b.ready(lab.Beta)
+	return b
+}
+
+// state is that of one of a group's resources.
+func state(g api.GroupStatus, name string) string {
+	for _, r := range g.Resources {
+		if r.Name == name {
+			return r.State
+		}
+	}
+	return "unknown"
+}
+
+// boot is a host's boot id, as its resident service says.
+func (b *bench) boot(host string) string {
+	b.t.Helper()
+	st, err := b.status(host)
+	b.must(err)
+	return st.BootID
+}
+
+// DFS, cascading, by hand: the crash takeover starts DCE before DFS. The owner
+// comes back, and nothing moves: the kernel of the standby holds the disks until
+// it is rebooted, and both nodes say so. A person reboots it, and the owner takes
+// the group up with the proof of another boot.
+func TestDFSReintegrationWaitsForTheRebootOfTheStandby(t *testing.T) {
+	b := newDFS(t, "")
+	b.must(b.Crash(b.ctx, lab.Alpha))
+	if g := b.serving(lab.Beta); g.Claim.Evidence != "fence" || g.Dirty != "dfs" {
+		t.Errorf("beta: %s, dirty %q", g.Claim.Evidence, g.Dirty)
+	}
+	b.must(b.Start(b.ctx, lab.Alpha))
+	b.ready(lab.Alpha)
+	const waits = "alpha is back, has higher priority and is ready, but dfs has run here since its boot"
+	b.until(lab.Beta, "waiting for its reboot", func(g api.GroupStatus) bool {
+		return g.Phase == "serving" && len(g.Waits) > 0 && strings.HasPrefix(g.Waits[0], waits)
+	})
+	for host, want := range map[string]string{
+		lab.Alpha: "beta, dce: alpha is back", // what beta waits for, told by alpha
+		lab.Beta:  "needs a reboot to let go: dfs has run on beta since its boot",
+	} {
+		if got := b.understudy(host, "status"); !strings.Contains(got, want) {
+			t.Errorf("status of %s does not say %q:\n%s", host, want, got)
+		}
+	}
+
+	// A person's word stops it there. Nothing is unmounted, and alpha does not take it.
+	b.understudy(lab.Alpha, "move", "dce", "alpha", "--no-wait")
+	g := b.until(lab.Beta, "stopped", func(g api.GroupStatus) bool {
+		return len(g.Waits) > 0 && g.Flight == nil && state(g, "dfs") == "absent" && state(g, "dce") == "absent"
+	})
+	if want := "beta must be shut down or rebooted: dfs has run here since its boot and holds the disks — reboot beta; alpha takes dce up when beta has another boot id or is proven off"; g.Waits[0] != want {
+		t.Errorf("beta waits for %q, want %q", g.Waits[0], want)
+	}
+	if state(g, "/var/dce") != "present" || state(g, "/krb5") != "present" {
+		t.Errorf("beta unmounted: %+v", g.Resources)
+	}
+	if g, err := b.group(lab.Alpha); err != nil || g.Role != "standby" {
+		t.Errorf("alpha is %s (%v)", g.Role, err)
+	}
+	b.must(b.SetPower(b.ctx, lab.Beta, "fail")) // or alpha may be faster than the boot, and fence it
+	b.must(b.Crash(b.ctx, lab.Beta))
+	b.must(b.Start(b.ctx, lab.Beta))
+	if g := b.serving(lab.Alpha); g.Claim.Evidence != "other boot id" {
+		t.Errorf("evidence: %+v", g.Claim)
+	}
+	b.ready(lab.Beta)
+	b.saw(lab.Alpha, "alpha start.dce endpoints=none", "alpha start.dce done", "alpha start.dfs", "alpha start.dfs done, "+lab.AggregateDev+",",
+		"beta start.dce endpoints=none", "beta start.dce done", "beta start.dfs", "beta stop.dfs", "beta stop.dfs done,", "beta stop.dce", "beta stop.dce done",
+		"alpha start.dce endpoints=none", "alpha start.dce done", "alpha start.dfs")
+}
+
+// The same where the file declares that the node reboots itself: stop.dfs, stop.dce,
+// the reboot, and then the owner.
+func TestDFSReintegrationByAutomaticReboot(t *testing.T) {
+	b := newDFS(t, `reboot = "automatic"`)
+	b.must(b.Crash(b.ctx, lab.Alpha))
+	b.serving(lab.Beta)
+	before := b.boot(lab.Beta)
+	b.must(b.SetPower(b.ctx, lab.Beta, "fail")) // or alpha may be faster than the boot, and fence it
+	b.must(b.Start(b.ctx, lab.Alpha))
+	if g := b.serving(lab.Alpha); g.Claim.Evidence != "other boot id" {
+		t.Errorf("evidence: %+v", g.Claim)
+	}
+	b.ready(lab.Beta)
+	if b.boot(lab.Beta) == before {
+		t.Error("beta was not rebooted")
+	}
+	b.saw(lab.Alpha, "beta start.dfs", "beta stop.dfs", "beta stop.dfs done,", "beta stop.dce", "beta stop.dce done", "alpha start.dce endpoints=none", "alpha start.dfs")
+}
