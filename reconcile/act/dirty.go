@@ -94,3 +94,22 @@ func (h *Host) markDirty(s reconcile.MarkDirty) error {
 	h.log.Info("host marked as dirty", "group", s.Group, "app", s.App, "boot_id", s.BootID)
 	return nil
 }
+
+// dirtyLeft names what was started for a group in this boot and ends only with it.
+func (h *Host) dirtyLeft(group string) []string {
+	marks, err := h.dirtyMarks()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	m, ok := marks[group]
+	if !ok {
+		return nil
+	}
+	switch boot, err := bootID(); {
+	case err != nil:
+		return []string{fmt.Sprintf("whether %s was started in this boot is unknown (%v)", m.App, err)}
+	case m.BootID == boot:
+		return []string{fmt.Sprintf("%s was started in this boot and holds the disks until a reboot", m.App)}
+	}
+	return nil
+}

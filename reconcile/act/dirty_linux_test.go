@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"understudy/config"
 	"understudy/reconcile"
 )
 
@@ -68,6 +71,51 @@ func TestDirtyIsNotGuessed(t *testing.T) {
 	defer blocked.Close()
 	wantError(t, blocked.Do(t.Context(), step), "not a directory")
 	wantError(t, h.Do(t.Context(), reconcile.MarkDirty{Group: "dce", App: "dfs"}), "no boot")
+}
+
+// TestProofOfADirtyBoot: the proof of release knows what only a reboot ends, sees who
+// has an aggregate open, and leaves a node's own disk to the node.
+func TestProofOfADirtyBoot(t *testing.T) {
+	needRoot(t)
+	h := newHost(t)
+	agg, own := disk(t, "ext4"), disk(t, "ext4")
+	own.Local = true
+	g := config.Group{Name: "dce", Aggregates: []config.Aggregate{{Device: agg.Device}}, Filesystems: []config.Filesystem{own}}
+	prove := func() error { return h.Do(within(t, 20*time.Second), reconcile.ProveRelease{Group: g}) }
+	if err := prove(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Do(within(t, 20*time.Second), reconcile.MountFS{FS: own}); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, prove(), "is mounted at "+own.Mount)
+	if err := h.Do(within(t, 20*time.Second), reconcile.Unmount{FS: own, Point: own.Mount}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := unix.Open(agg.Device, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, prove(), agg.Device+" cannot be opened exclusively")
+	if err := unix.Close(held); err != nil {
+		t.Fatal(err)
+	}
+	mark := func(boot string) {
+		t.Helper()
+		if err := h.Do(t.Context(), reconcile.MarkDirty{Group: "dce", App: "dfs", BootID: boot}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark("an earlier boot")
+	if err := prove(); err != nil {
+		t.Fatal(err)
+	}
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark(boot)
+	wantError(t, prove(), "dfs was started in this boot and holds the disks until a reboot")
 }
 
 // TestRebootIsAskedForOnceAndAwaited: a host that still runs at the end of the

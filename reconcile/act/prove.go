@@ -12,7 +12,7 @@ import (
 
 // appsLeft names what still runs of a group's applications.
 func (h *Host) appsLeft(ctx context.Context, g config.Group) []string {
-	var left []string
+	left := h.dirtyLeft(g.Name)
 	for _, app := range g.Applications {
 		name, err := appName(g.Name, app.Name)
 		if err != nil {

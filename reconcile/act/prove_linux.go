@@ -64,22 +64,30 @@ type usedDevice struct {
 	no   devno
 }
 
-// devicesOf lists the devices of a group. A logical volume of a volume group
+// devicesOf lists the shared devices of a group. A logical volume of a volume group
 // that is off has no device, which is as it should be; a plain device that
 // cannot be seen proves nothing.
 func (h *Host) devicesOf(g config.Group) (devices []usedDevice, missing []string) {
-	for _, fs := range g.Filesystems {
-		if overNetwork(fs.Type) || slices.ContainsFunc(devices, func(d usedDevice) bool { return d.path == fs.Device }) {
-			continue
+	add := func(path, volume string) {
+		if slices.ContainsFunc(devices, func(d usedDevice) bool { return d.path == path }) {
+			return
 		}
-		no, err := blockDevice(fs.Device)
+		no, err := blockDevice(path)
 		switch {
 		case err == nil:
-			devices = append(devices, usedDevice{fs.Device, no})
-		case fs.Volume != "" && errors.Is(err, os.ErrNotExist):
+			devices = append(devices, usedDevice{path, no})
+		case volume != "" && errors.Is(err, os.ErrNotExist):
 		default:
-			missing = append(missing, fmt.Sprintf("device %s is unknown (%v)", fs.Device, err))
+			missing = append(missing, fmt.Sprintf("device %s is unknown (%v)", path, err))
 		}
+	}
+	for _, fs := range g.Filesystems {
+		if !overNetwork(fs.Type) && !fs.Local { // no other host can have what is local
+			add(fs.Device, fs.Volume)
+		}
+	}
+	for _, a := range g.Aggregates {
+		add(a.Device, a.Volume)
 	}
 	return devices, missing
 }

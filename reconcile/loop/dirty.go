@@ -47,7 +47,7 @@ func needsReboot(a config.Application) bool { return a.RebootToRelease }
 func (l *Loop) dirty(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, m *reconcile.Memory) {
 	*m = d.Stays(g, s, *m)
 	was := l.last[g.Name]
-	if was.AtBarrier && was.Transition.Event == fsm.Yield && d.Goal == reconcile.Hold && m.Retry.Before(s.At) {
+	if was.AtBarrier && was.Transition.Event == fsm.Yield && d.Goal == reconcile.Hold {
 		m.Retry = s.At.Add(barrierPatience)
 		m.Error = "no other node is ready to take it any more"
 	}

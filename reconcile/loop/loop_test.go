@@ -134,9 +134,6 @@ func (b *bed) Look(context.Context) reconcile.Snapshot {
 }
 
 func (b *bed) Changes() <-chan struct{} { return b.changes }
-func (b *bed) SavedHostname() string    { return "" }
-
-func (b *bed) Dirty() (map[string]string, error) { return b.marks, b.unread }
 
 func (b *bed) Do(ctx context.Context, s reconcile.Step) error {
 	sp := s.Spec()
@@ -161,6 +158,9 @@ func (b *bed) Do(ctx context.Context, s reconcile.Step) error {
 	b.done = append(b.done, strings.TrimSpace(sp.Verb+" "+sp.Object))
 	if err != nil {
 		return err
+	}
+	if m, ok := s.(reconcile.MarkDirty); ok {
+		b.marks = map[string]string{m.Group: m.BootID}
 	}
 	b.w.Carry("alpha", "files", s)
 	return nil
