@@ -1,12 +1,10 @@
 package observers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +22,6 @@ import (
 // unknown.
 const LookLimit = 2 * time.Second
 
-const bootIDPath = "/proc/sys/kernel/random/boot_id"
-
 // Peers exchanges keep-alives with the other machines.
 type Peers = peers.Peers
 
@@ -33,19 +29,6 @@ type Peers = peers.Peers
 // all others of a file. See [peers.New].
 func NewPeers(cfg *config.Config, self, bootID string, key []byte, log *slog.Logger) *Peers {
 	return peers.New(cfg, self, bootID, key, log)
-}
-
-// BootID reads the id of this boot of this host (random(4)).
-func BootID() (string, error) {
-	text, err := os.ReadFile(bootIDPath)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the boot id: %w", err)
-	}
-	id := string(bytes.TrimSpace(text))
-	if id == "" {
-		return "", fmt.Errorf("cannot read the boot id: %s is empty", bootIDPath)
-	}
-	return id, nil
 }
 
 // Host looks at this host. Make one with [New].
@@ -61,11 +44,16 @@ type Host struct {
 	view       atomic.Pointer[view]
 	exits      *daemons.Exits
 	prober     *daemons.Prober
-	volumes    *lvm.Observer
+	volumes    volumeObserver
 
 	table                                         mounts.Table // of the goroutine that holds mountGate
 	mountGate, addrGate, appGate, hosts, diskGate gate
 	volumeGate                                    gate
+}
+
+// volumeObserver looks at volume groups.
+type volumeObserver interface {
+	Look(ctx context.Context, names []string) ([]reconcile.VolumeState, error)
 }
 
 // view is one configuration and what depends on it.
@@ -96,7 +84,7 @@ func New(cfg *config.Config, node, stateDir string, peers *Peers, log *slog.Logg
 		changes: trigger.New(), configured: trigger.New(),
 		mountGate: newGate(), addrGate: newGate(), appGate: newGate(), hosts: newGate(), diskGate: newGate(), volumeGate: newGate(),
 	}
-	h.volumes = lvm.New(lvm.Exec(), h.changes.Fire)
+	h.volumes = newVolumes(h.changes.Fire)
 	h.exits = daemons.NewExits(h.changes.Fire, log)
 	h.prober = daemons.NewProber(h.changes.Fire, log)
 	return h, h.SetConfig(cfg)
@@ -143,7 +131,7 @@ func (h *Host) Look(ctx context.Context) reconcile.Snapshot {
 	volumes := begin(ctx, h.volumeGate, "volume groups", func(ctx context.Context) ([]reconcile.VolumeState, error) {
 		return h.volumes.Look(ctx, lvm.Names(v.cfg))
 	})
-	name := begin(ctx, h.hosts, "the host name", func(context.Context) (string, error) { return os.Hostname() })
+	name := begin(ctx, h.hosts, "the host name", hostname)
 
 	s.Mounts = mountTable()
 	n := network()

@@ -6,10 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"understudy/observers/addrs"
 	"understudy/observers/files"
-	"understudy/observers/mounts"
-	"understudy/observers/trigger"
 )
 
 // again is how long after a failure a watch is begun again.
@@ -24,20 +21,23 @@ func (h *Host) Run(ctx context.Context) error {
 	watch := func(what string, run func(context.Context) error) {
 		group.Go(func() { h.keep(ctx, what, run) })
 	}
-	watch("mounts", func(ctx context.Context) error { return mounts.Watch(ctx, h.changes.Fire) })
-	watch("addresses", func(ctx context.Context) error { return addrs.Watch(ctx, h.changes.Fire) })
-	watch("host name", func(ctx context.Context) error {
-		return trigger.File(ctx, "/proc/sys/kernel/hostname", h.changes.Fire)
-	})
+	for _, w := range h.systemWatches() {
+		watch(w.what, w.run)
+	}
 	watch("process ends", h.exits.Run)
 	watch("probes", h.prober.Run)
 	watch("pid files", h.pidFiles)
-	watch("volume groups", h.volumes.Run)
 	if h.peers != nil {
 		watch("peers", h.forward)
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// aWatch is one thing that is watched until its context ends.
+type aWatch struct {
+	what string
+	run  func(ctx context.Context) error
 }
 
 // keep runs a watch until ctx ends, again after each failure.

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -204,4 +206,50 @@ func ParseLssrc(text string) ([]Subsystem, error) {
 		return nil, errors.New("cannot read what lssrc prints: it has no heading")
 	}
 	return out, nil
+}
+
+// Program is the program as the process calls it, or its name where that is no path.
+func (p Psinfo) Program() string {
+	if first := firstWord(p.Args); strings.HasPrefix(first, "/") {
+		return first
+	}
+	return p.Name
+}
+
+// Runs reports whether the process runs one of the programs. AIX does not tell which
+// file a process was started from. A process matches if the name that the kernel
+// keeps, the last component of its path, is that of the program; where the process
+// calls itself by an absolute path of that name, the path must lead to the program
+// too. Weaker than on Linux: two programs of one name in different folders are
+// told apart only if they call themselves by their paths.
+func (p Psinfo) Runs(programs ...string) (bool, error) {
+	called := firstWord(p.Args)
+	for _, program := range programs {
+		name := filepath.Base(program)
+		if called == program {
+			return true, nil
+		}
+		if p.Name != name && !(len(p.Name) >= psNameMax && strings.HasPrefix(name, p.Name)) {
+			continue
+		}
+		if !strings.HasPrefix(called, "/") || filepath.Base(called) != name || len(p.Args) >= psArgsEnd-psArgs-1 && called == p.Args {
+			return true, nil
+		}
+		real, err := filepath.EvalSymlinks(called)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("cannot tell whether process %d runs %s: %w", p.PID, program, err)
+		}
+		if err != nil || real == program { // a program that was replaced on disk still runs
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// psNameMax is the length from which a name in psinfo may be the beginning of one.
+const psNameMax = psArgs - psName - 1
+
+func firstWord(s string) string {
+	first, _, _ := strings.Cut(s, " ")
+	return first
 }

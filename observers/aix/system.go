@@ -256,30 +256,6 @@ func (s *System) BootID(ctx context.Context) (string, error) {
 	return ParseBoot(text)
 }
 
-// PIDs lists the processes. A list without process 1 is an error.
-func (s *System) PIDs() ([]int, error) {
-	dir, err := os.Open(s.Proc)
-	if err != nil {
-		return nil, fmt.Errorf("cannot list processes: %w", err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("cannot list processes: %w", err)
-	}
-	var out []int
-	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil && pid >= 0 {
-			out = append(out, pid)
-		}
-	}
-	if !slices.Contains(out, 1) {
-		return nil, fmt.Errorf("cannot list processes: %s does not show process 1", s.Proc)
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
 // Process reads one process; the error is fs.ErrNotExist if there is none. Before
 // the first one it reads this process itself: if that one is not described as it
 // is, the structure is not the one this program was written for, and every

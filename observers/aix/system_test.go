@@ -181,10 +181,6 @@ Subsystem         Group            PID          Status
  inetd            tcpip            1639148      active
 `)
 	s.Proc = aixtest.Proc(t, map[int][]byte{77: aixtest.Psinfo(77, 1, 70, start, "dced", "/opt/dcelocal/bin/dced -b", 4), 99: aixtest.Psinfo(98, 1, 1, start, "x", "", 1)})
-	pids, err := s.PIDs()
-	if err != nil || len(pids) != 4 || pids[0] != 1 {
-		t.Error(pids, err)
-	}
 	if p, err := s.Process(77); err != nil || p.Session != 70 || !p.Start.Equal(start) {
 		t.Errorf("%+v, %v", p, err)
 	}
@@ -218,10 +214,6 @@ Subsystem         Group            PID          Status
 	}
 	if got, err := s.Subsystems(t.Context()); err != nil || len(got) != 1 {
 		t.Error(got, err)
-	}
-	aixtest.Put(t, s.Proc, 1, nil)
-	if pids, err := s.PIDs(); err == nil {
-		t.Errorf("a list without process 1: %v", pids)
 	}
 }
 
@@ -267,6 +259,81 @@ func TestParsePsinfo(t *testing.T) {
 	}
 	if got, err := aix.ParsePsinfo(b[:300]); err == nil {
 		t.Errorf("cut off: %+v", got)
+	}
+}
+
+// A process is known by the name that the kernel keeps, and by its path where it
+// calls itself by one.
+func TestRuns(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"bin", "other"} {
+		if err := os.MkdirAll(dir+"/"+d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+d+"/dced", nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(dir+"/usr", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dir+"/bin/dced", dir+"/usr/dced"); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		kernel, args string
+		want         bool
+	}{
+		"by its path":                {"dced", dir + "/bin/dced -b", true},
+		"by its name":                {"dced", "dced -b", true},
+		"by another name":            {"dced", "dced: 3 clients", true},
+		"through a link":             {"dced", dir + "/usr/dced -b", true},
+		"of another folder":          {"dced", dir + "/other/dced -b", false},
+		"replaced on disk":           {"dced", dir + "/gone/dced", true},
+		"another program":            {"secd", "secd", false},
+		"a script that is so called": {"ksh", dir + "/bin/dced", true},
+		"no arguments":               {"dced", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := aix.Psinfo{PID: 7, Name: c.kernel, Args: c.args}
+			if got, err := p.Runs(dir + "/bin/dced"); err != nil || got != c.want {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+	long := aix.Psinfo{Name: "a_very_long_nam", Args: "x"}
+	if ok, err := long.Runs("/bin/a_very_long_name_of_a_program"); !ok || err != nil {
+		t.Error("the beginning of a long name is no match")
+	}
+	if ok, _ := (aix.Psinfo{Name: "a_very", Args: "x"}).Runs("/bin/a_very_long_name_of_a_program"); ok {
+		t.Error("a short name is the beginning of a long one")
+	}
+	if p := (aix.Psinfo{Name: "dced", Args: "dced: x"}); p.Program() != "dced" {
+		t.Error(p.Program())
+	}
+	if p := (aix.Psinfo{Name: "dced", Args: "/x/dced -b"}); p.Program() != "/x/dced" {
+		t.Error(p.Program())
+	}
+}
+
+// The whole of a volume group is read when another group is on than before, and not
+// at every look.
+func TestVolumeObserver(t *testing.T) {
+	all := "$ lsvg\nrootvg\ndcevg\n$ lsvg -o\nrootvg\n$ lspv\nhdisk1  00c3546076c7701f  dcevg\n"
+	on := "$ lsvg\nrootvg\ndcevg\n$ lsvg -o\nrootvg\ndcevg\n$ lspv\nhdisk1  00c3546076c7701f  dcevg  active\n$ lsvg dcevg\nVOLUME GROUP:  dcevg  VG IDENTIFIER: 0\n" +
+		"VG STATE:  active  PP SIZE: 4\nVG PERMISSION:  read/write  TOTAL PPs: 9\nTOTAL PVs:  1  X: 1\nACTIVE PVs:  1  AUTO ON:  no\nOPEN LVs:  0  Q: 1\n"
+	o := aix.NewVolumeObserver(system(t, "$ lsvg -o\nrootvg\n"+all+"$ lsvg -o\nrootvg\n$ lsvg -o\nrootvg\ndcevg\n"+on+"$ lsvg -o\n? 1 0516-1201 lsvg: Warning: Volume group is locked\n"))
+	for _, want := range []bool{false, false, true} {
+		got, err := o.Look(t.Context(), []string{"dcevg"})
+		if err != nil || len(got) != 1 || got[0].Active != want || !got[0].Visible {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	if got, err := o.Look(t.Context(), []string{"dcevg"}); err == nil {
+		t.Errorf("a failure is %+v", got)
+	}
+	if got, err := o.Look(t.Context(), nil); err != nil || len(got) != 0 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"understudy/config"
@@ -30,9 +28,6 @@ const (
 	// slack is how much later than its pid file a process may seem to have begun:
 	// clock ticks, coarse file times and small steps of the clock.
 	slack = 2 * time.Second
-	// hertz is USER_HZ, the unit of the start time in proc_pid_stat(5), which is
-	// 100 on every architecture that Go runs on.
-	hertz = 100
 )
 
 // Reader finds the processes of every daemon of a file. It keeps what it found,
@@ -229,8 +224,8 @@ func (r *Reader) named(rule *rule) ([]reconcile.Process, error) {
 }
 
 func subjectIs(s *subject, exe string) bool {
-	path, err := s.exe()
-	return err == nil && path == exe
+	runs, err := s.runs(exe)
+	return err == nil && runs
 }
 
 // stale reports whether a process began after the pid file was written that
@@ -238,17 +233,8 @@ func subjectIs(s *subject, exe string) bool {
 // only where nothing else is declared, because a wall clock that was stepped
 // forward since makes a true pid file look stale.
 func (r *Reader) stale(start uint64, written time.Time) (bool, error) {
-	text, err := r.proc.read("/proc/uptime")
-	if err != nil {
-		return false, fmt.Errorf("cannot read the time since boot: %w", err)
-	}
-	word, _, _ := strings.Cut(string(text), " ")
-	up, err := strconv.ParseFloat(word, 64)
-	if err != nil {
-		return false, fmt.Errorf("cannot read the time since boot: %w", err)
-	}
-	age := time.Duration(up*float64(time.Second)) - time.Duration(start)*(time.Second/hertz)
-	return time.Now().Add(-age).After(written.Add(slack)), nil
+	began, err := r.proc.began(start)
+	return err == nil && began.After(written.Add(slack)), err
 }
 
 // self is never a daemon, whatever a declaration says.

@@ -91,13 +91,13 @@ func (s *subject) command() (string, error) {
 func (r *rule) holds(s *subject) (bool, error) {
 	var unknown error
 	if r.exe != "" {
-		exe, err := s.exe()
+		runs, err := s.runs(r.exe, r.real)
 		switch {
 		case errors.Is(err, errNoProgram):
 			return false, nil
 		case err != nil:
 			unknown = err
-		case exe != r.exe && exe != r.real:
+		case !runs:
 			return false, nil
 		}
 	}

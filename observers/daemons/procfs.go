@@ -1,3 +1,5 @@
+//go:build !aix
+
 package daemons
 
 import (
@@ -5,17 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
-
-// errGone says that a process has ended, which is an answer and not a failure.
-var errGone = errors.New("the process has ended")
-
-// errNoProgram says that a process has no executable: a kernel thread, or a
-// process that has ended and not been reaped.
-var errNoProgram = errors.New("the process runs no program")
 
 // proc reads the proc(5) file system of this pid namespace. It is not safe for
 // concurrent use.
@@ -143,4 +140,29 @@ func (p *proc) pids(list []int) ([]int, error) {
 		return nil, errors.New("cannot list processes: /proc does not show process 1 — run as root, or mount proc without hidepid")
 	}
 	return list, nil
+}
+
+// hertz is USER_HZ, the unit of the start time in proc_pid_stat(5), which is 100 on
+// every architecture that Go runs on.
+const hertz = 100
+
+// began is when a process with this start began, by the wall clock.
+func (p *proc) began(start uint64) (time.Time, error) {
+	text, err := p.read("/proc/uptime")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read the time since boot: %w", err)
+	}
+	word, _, _ := strings.Cut(string(text), " ")
+	up, err := strconv.ParseFloat(word, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot read the time since boot: %w", err)
+	}
+	age := time.Duration(up*float64(time.Second)) - time.Duration(start)*(time.Second/hertz)
+	return time.Now().Add(-age), nil
+}
+
+// runs reports whether the process runs one of the programs.
+func (s *subject) runs(paths ...string) (bool, error) {
+	exe, err := s.exe()
+	return err == nil && slices.Contains(paths, exe), err
 }
