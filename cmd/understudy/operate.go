@@ -42,7 +42,8 @@ func moveCommand(c *common) *cobra.Command {
 		Long: `Move a group: its holder lets go in order, proves it and signs off, and NODE
 takes it up. Refused if NODE is not ready. A group of policy cascading that an
 operator has moved stays where it is until it is moved again or fails; status
-says so.`,
+says so. A holder that has run DFS cannot let go without a reboot: it stops the
+service and waits for one, and so does this command until its limit.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := api.MoveRequest{Group: args[0], To: args[1], By: operator(), Reason: reason}
