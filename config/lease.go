@@ -82,6 +82,14 @@ func (b *builder) external(f *fileLease, l *Lease) {
 		g := &b.file.Group[i]
 		b.notFor(g.Settle.set, g.Settle.line, "group "+g.name+": settle", l.Store)
 		b.notFor(g.Fallback.set, g.Fallback.line, "group "+g.name+": fallback", l.Store)
+		moves := !g.lacks("address", len(g.Address)) || !g.lacks("aggregate", len(g.Aggregate)) || g.bad
+		for k := range g.Filesystem {
+			moves = moves || !g.Filesystem[k].Local.or(false)
+		}
+		if !moves {
+			b.add(ruleRequired, g.line, `write [[group.`+bare(g.name)+`.address]] or [[group.`+bare(g.name)+`.filesystem]]`,
+				"group %s has nothing that the other manager moves, and nothing would show where it is", g.name)
+		}
 	}
 }
 

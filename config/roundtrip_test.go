@@ -90,6 +90,8 @@ func anyConfig(t *rapid.T) *config.Config {
 	for i, name := range names(t, "group", 0, 3) {
 		g := anyGroup(t, name, i, nodes, networks)
 		if external {
+			g.Addresses = append(g.Addresses, config.ServiceAddress{Label: fmt.Sprintf("ext%d", i), Network: networks[0],
+				Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i + 1), 200}), 32)})
 			g.Settle = config.DefaultSettle
 			if g.Policy == config.Cascading {
 				g.Fallback = config.Fallback{Kind: config.FallbackImmediate}

@@ -98,3 +98,29 @@ func meddle(t *rapid.T, w *World, g *config.Group, s *Snapshot) {
 		s.Devices.Value[0].Present = rapid.Bool().Draw(t, "device")
 	}
 }
+
+// TestExternalAround: a what-if on a running cluster starts from what its node sees
+// and from what the others say.
+func TestExternalAround(t *testing.T) {
+	c := externalCluster(t, "external-dfs")
+	w := Steady(c, noon)
+	if w.Host("alpha").Memory["dce"].Dirty == "" {
+		t.Fatal("alpha is not dirty at rest")
+	}
+	for _, node := range []string{"alpha", "beta"} {
+		around := Around(c, w.View(node))
+		if s := around.seenAt(&c.Groups[0]); s == nil || s.Node != "alpha" {
+			t.Fatalf("as %s sees it, the group is on %v", node, s)
+		}
+		if plans := around.Settle(); len(plans) > 0 {
+			t.Errorf("as %s sees it, the cluster is not at rest: %s", node, plans[0].Plan.Why)
+		}
+		if _, err := around.Happen(WhatIf{Kind: NodeDown, Node: "alpha", Name: "alpha"}); err != nil {
+			t.Fatal(err)
+		}
+		d := Decide(c, &c.Groups[0], around.View("beta"))
+		if d.Phase != Waiting || len(d.Plan.Waits) == 0 {
+			t.Errorf("as %s sees it, beta is %s after the loss of alpha: %v", node, d.Phase, d.Plan.Waits)
+		}
+	}
+}
