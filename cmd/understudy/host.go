@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"understudy/cmd/internal/api"
 	"understudy/config"
 	"understudy/observers"
+	"understudy/observers/lvm"
 	"understudy/observers/site"
 	"understudy/reconcile"
 	"understudy/reconcile/prepare"
@@ -29,6 +31,7 @@ func (c *common) facts(ctx context.Context, cfg *config.Config, node, root, cell
 	}
 	f := site.Look(ctx, cfg, node, stateDir, root, seen.Look(ctx))
 	if root == "" || root == "/" {
+		f.LVM = auditLVM(ctx, cfg)
 		st, err := c.client().Status(ctx)
 		if err != nil && !errors.Is(err, api.ErrNoService) {
 			return f, err
@@ -38,6 +41,21 @@ func (c *common) facts(ctx context.Context, cfg *config.Config, node, root, cell
 		}
 	}
 	return f, f.LearnCell(cfg, cell)
+}
+
+// auditLimit bounds the asking of LVM, which waits for a disk that hangs.
+const auditLimit = 20 * time.Second
+
+// auditLVM asks LVM about the volume groups of the file.
+func auditLVM(ctx context.Context, cfg *config.Config) []prepare.VolumeFinding {
+	ctx, cancel := context.WithTimeout(ctx, auditLimit)
+	defer cancel()
+	out := []prepare.VolumeFinding{}
+	states := map[lvm.Level]prepare.State{lvm.Fails: prepare.Blocked, lvm.Unsafe: prepare.ByHand, lvm.Unknown: prepare.Unknown}
+	for _, f := range lvm.Audit(ctx, cfg, lvm.Exec()) {
+		out = append(out, prepare.VolumeFinding{Rule: strings.TrimPrefix(f.Rule, "lvm-"), State: states[f.Level], Volume: f.Volume, Text: f.Text, Way: f.Way})
+	}
+	return out
 }
 
 // residentFacts are what the resident service knows of the groups and the others.

@@ -201,19 +201,19 @@ func output(ctx context.Context, argv []string) (prepare.Output, error) {
 		return prepare.Output{Missing: true}, nil
 	case ctx.Err() != nil:
 		return prepare.Output{}, fmt.Errorf("cannot ask %s: no answer within %s", argv[0], commandLimit)
-	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && prepare.Version(out.String()) == "":
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && prepare.Version(string(out.text)) == "":
 		return prepare.Output{}, fmt.Errorf("cannot ask %s: %w", argv[0], err)
 	}
 	// Some programs print their version and exit 1.
-	return prepare.Output{Text: out.String()}, nil
+	return prepare.Output{Text: string(out.text)}, nil
 }
 
 // head keeps the first bytes written to it. It may be written to by two goroutines
 // only one after the other, as os/exec does for one writer.
-type head struct{ bytes.Buffer }
+type head struct{ text []byte }
 
 func (h *head) Write(p []byte) (int, error) {
-	h.Buffer.Write(p[:min(len(p), max(0, maxOutput-h.Len()))])
+	h.text = append(h.text, p[:min(len(p), maxOutput-len(h.text))]...)
 	return len(p), nil
 }
 

@@ -21,9 +21,21 @@ type Facts struct {
 	// Same tells for a first field of fstab(5) which device of the file it is.
 	Same     map[string]string
 	StateDir string
+	// LVM is what the audit of the volume groups has found; nil: there was none, and the
+	// files of LVM are read instead.
+	LVM []VolumeFinding
 	Cell     string // without /.../, "" if it is not known
 	CellFrom string // where it was learnt
 	Resident Resident
+}
+
+// VolumeFinding is one thing that is wrong with LVM on this host.
+type VolumeFinding struct {
+	Rule   string // stable: "autoactivation"
+	State  State  // Blocked, ByHand or Unknown
+	Volume string // "" for the host
+	Text   string
+	Way    string
 }
 
 // Path is what is at a path.

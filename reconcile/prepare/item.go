@@ -53,17 +53,17 @@ const (
 )
 
 var sections = [...]struct{ title, rows string }{
-	Cluster:     {"cluster", "steps 1, 1"},
-	Storage:     {"shared storage", "steps 2, 2"},
-	Environment: {"network interfaces of RPC", "steps 3, 3"},
-	Cache:       {"cache of the DFS client", "steps 4, 4"},
-	Begin:       {"address and file systems here", "steps 5, 5"},
-	Install:     {"install", "steps 6, 6"},
-	Configure:   {"configure", "steps 7, 7"},
-	FileSpace:   {"aggregates and the DFS mount point", "steps 8, 8"},
-	Services:    {"port of the security service", "step 9 of the standby"},
-	Scripts:     {"programs", "steps 9, 10"},
-	Release:     {"let go", "steps 10 and 11, 11"},
+	Cluster:     {"cluster", "step 1 on either node"},
+	Storage:     {"shared storage", "step 2 on either node"},
+	Environment: {"network interfaces of RPC", "step 3 on either node"},
+	Cache:       {"cache of the DFS client", "step 4 on either node"},
+	Begin:       {"address and file systems here", "step 5 on either node"},
+	Install:     {"install", "step 6 on either node"},
+	Configure:   {"configure", "step 7 on either node"},
+	FileSpace:   {"aggregates and the DFS mount point", "step 8 on either node"},
+	Services:    {"port of the security service", "step 9 on the standby"},
+	Scripts:     {"programs", "step 9, on the standby 10"},
+	Release:     {"let go", "steps 10 and 11, on the standby 11"},
 	Start:       {"start", "Starting DCE and DFS with HACMP"},
 }
 
@@ -135,7 +135,7 @@ func (c SetVariable) Text() string {
 	if c.Value == "" {
 		return "take " + c.Key + " out of " + c.Path
 	}
-	return fmt.Sprintf("one line %s=%s in %s", c.Key, c.Value, c.Path)
+	return fmt.Sprintf("write one line %s=%s into %s", c.Key, c.Value, c.Path)
 }
 
 // Command implements Change.
@@ -149,7 +149,7 @@ func (c SetVariable) Command() string {
 
 // Text implements Change.
 func (c AddService) Text() string {
-	return fmt.Sprintf("line %q in %s", strings.Join(strings.Fields(c.Line), " "), c.Path)
+	return fmt.Sprintf("add line %q to %s", strings.Join(strings.Fields(c.Line), " "), c.Path)
 }
 
 // Command implements Change. printf expands the tabs, which echo does not everywhere.
@@ -159,7 +159,7 @@ func (c AddService) Command() string {
 
 // Text implements Change.
 func (c SetOptions) Text() string {
-	return fmt.Sprintf("line %d of %s: %s", c.Line, c.Path, strings.Join(strings.Fields(c.Now), " "))
+	return fmt.Sprintf("change line %d of %s to: %s", c.Line, c.Path, strings.Join(strings.Fields(c.Now), " "))
 }
 
 // Command implements Change.

@@ -78,6 +78,9 @@ func (b *builder) beginItem(g *config.Group) {
 	if len(missing) > 0 {
 		it.State, it.Seen = ByHand, "not here: "+strings.Join(missing, ", ")
 		it.Way = fmt.Sprintf("understudy rehearse %s %s --hold: takes it up and starts nothing", g.Name, b.f.Node)
+		if len(b.notInstalled(g)) > 0 {
+			it.Way = "until it is installed leave its applications out of the file: understudy then takes up file systems and address, and starts nothing"
+		}
 	}
 	b.add(it)
 }
@@ -110,6 +113,17 @@ func (b *builder) installItem(g *config.Group, first bool) {
 	if first {
 		it.Rows = []string{"S98"}
 	}
+	missing := b.notInstalled(g)
+	it.State, it.Seen = Done, "its start and stop commands are there"
+	if len(missing) > 0 {
+		it.State, it.Seen = ByHand, "not there: "+some(missing)
+		it.Way = "install it as its own books say"
+	}
+	b.add(it)
+}
+
+// notInstalled are the programs of DCE and DFS that are not there.
+func (b *builder) notInstalled(g *config.Group) []string {
 	var missing []string
 	for i := range g.Applications {
 		if k := g.Applications[i].Kind; k == config.KindOther || k == config.KindDCEUser || k == config.KindDFSUser {
@@ -121,12 +135,7 @@ func (b *builder) installItem(g *config.Group, first bool) {
 			}
 		}
 	}
-	it.State, it.Seen = Done, "its start and stop commands are there"
-	if len(missing) > 0 {
-		it.State, it.Seen = ByHand, "not there: "+some(missing)
-		it.Way = "install it as its own books say"
-	}
-	b.add(it)
+	return missing
 }
 
 // configureItem says where DCE is configured and how, and where it must not be.

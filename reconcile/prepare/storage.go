@@ -25,7 +25,11 @@ func (b *builder) storageItems(g *config.Group) {
 		b.add(b.device(g, a.Device, a.Volume, FileSpace, []string{"S72", "S100"}, false))
 	}
 	for _, v := range g.Volumes {
-		b.add(b.autoActivation(g, v))
+		if b.f.LVM == nil {
+			b.add(b.autoActivation(g, v))
+		} else {
+			b.volumeItems(g, v)
+		}
 	}
 	if _, dfs := distributed(applicationsOf(g)); dfs && !slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return fs.Local }) {
 		b.add(Item{
@@ -207,6 +211,35 @@ func orElse(s, other string) string {
 		return other
 	}
 	return s
+}
+
+// volumeRows are the rows of the checklist that a finding of the audit is for.
+var volumeRows = map[string][]string{
+	"name": {"S92", "S94"}, "log": {"S94"}, "autoactivation": {"S105"}, "owner": {"S105"}, "visible": {"S36", "S105"}, "usable": {"S36", "S105"},
+}
+
+// volumeItems are what the audit has found of a volume group, and of LVM itself once.
+func (b *builder) volumeItems(g *config.Group, v config.Volume) {
+	found := false
+	for _, f := range b.f.LVM {
+		name := "volume group " + v.Name + " (" + f.Rule + ")"
+		if f.Volume == "" {
+			name = "LVM (" + f.Rule + ")"
+		}
+		if f.Volume != v.Name && f.Volume != "" || slices.ContainsFunc(b.items, func(it Item) bool { return it.Name == name && it.Seen == printable(f.Text) }) {
+			continue
+		}
+		found = found || f.Volume == v.Name
+		rows := volumeRows[f.Rule]
+		if rows == nil {
+			rows = []string{"S105"}
+		}
+		b.add(Item{Name: name, Rows: rows, Section: Storage, Group: g.Name, Want: "understudy alone activates it, on one node", Seen: f.Text, State: f.State, Way: f.Way})
+	}
+	if !found {
+		b.add(Item{Name: "volume group " + v.Name, Rows: []string{"S92", "S94", "S105"}, Section: Storage, Group: g.Name,
+			Want: "understudy alone activates it, on one node", Seen: "no setting and no flag activates it at boot, and its names are its own", State: Done})
+	}
 }
 
 // autoActivation looks whether LVM switches a volume group on at boot (S105). What

@@ -10,7 +10,8 @@ import (
 
 const width = 80
 
-// Text writes the items for a person, by section, within 80 columns where words allow.
+// Text writes the items for a person, by section, within 80 columns where words allow;
+// a command is never broken.
 func Text(w io.Writer, items []Item) {
 	last := Section(-1)
 	for _, it := range items {
@@ -31,7 +32,7 @@ func Text(w io.Writer, items []Item) {
 		write(w, pad+"seen: ", it.Seen)
 		for _, c := range it.Changes {
 			write(w, pad+"will: ", c.Text())
-			write(w, pad+"  by: ", c.Command())
+			fmt.Fprintln(w, pad+"  by: "+c.Command()) // whole, to be pasted
 		}
 		if it.Way != "" {
 			write(w, pad+"way:  ", it.Way)
