@@ -41,7 +41,7 @@ func (s Seen[T]) Why() error {
 type Snapshot struct {
 	At     time.Time // when the look began; the only clock the pure core has
 	Node   string    // the node that looked
-	BootID string    // of this boot of this node (/proc/sys/kernel/random/boot_id)
+	BootID string    // of this boot of this node (/proc/sys/kernel/random/boot_id; on AIX see observers/aix)
 	Since  time.Time // when this process began to look
 
 	// Host.
@@ -159,7 +159,7 @@ type DaemonState struct {
 // Process is identified by pid and start time together.
 type Process struct {
 	PID   int
-	Start uint64 // clock ticks after boot, field 22 of proc_pid_stat(5)
+	Start uint64 // clock ticks after boot, field 22 of proc_pid_stat(5); on AIX nanoseconds since 1970
 	Exe   string // "" where it could not be read
 }
 

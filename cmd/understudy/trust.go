@@ -35,7 +35,7 @@ func trust(paths ...string) error {
 				return fmt.Errorf("cannot tell who owns %s", part)
 			}
 			sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0
-			if st.Uid != 0 || info.Mode().Perm()&0o022 != 0 && !sticky {
+			if !ownsSystem(st.Uid) || info.Mode().Perm()&0o022 != 0 && !sticky {
 				return fmt.Errorf("cannot trust %s (owner uid %d, mode %04o): it must be root's and nobody else may write to it — chown root %s; chmod go-w %s", part, st.Uid, info.Mode().Perm(), part, part)
 			}
 		}

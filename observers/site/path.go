@@ -48,7 +48,7 @@ func look(root string, a prepare.Ask, c *Cache) (prepare.Path, error) {
 	}
 	out := prepare.Path{Kind: prepare.Other, Mode: info.Mode(), Size: info.Size(), UID: -1}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		out.UID = int(st.Uid)
+		out.UID = owner(st.Uid)
 	}
 	switch mode := info.Mode(); {
 	case mode.IsRegular():

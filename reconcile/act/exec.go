@@ -142,7 +142,7 @@ func program(name string) (string, error) {
 	if !ok || !fi.Mode().IsRegular() {
 		return "", fmt.Errorf("cannot run %s: not a regular file", path)
 	}
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() || fi.Mode()&0o022 != 0 {
+	if !ownsSystem(st.Uid) && int(st.Uid) != os.Geteuid() || fi.Mode()&0o022 != 0 {
 		return "", fmt.Errorf("cannot run %s: others than root may change it (owner %d, mode %v) — chown root %s; chmod go-w %s", path, st.Uid, fi.Mode().Perm(), path, path)
 	}
 	return path, nil

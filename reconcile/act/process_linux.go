@@ -102,3 +102,6 @@ func writesTo(pid int, log string) bool {
 	}
 	return false
 }
+
+// ownsSystem reports whether programs of a user are as good as root's.
+func ownsSystem(uid uint32) bool { return uid == 0 }

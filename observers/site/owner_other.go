@@ -1,0 +1,5 @@
+//go:build unix && !aix
+
+package site
+
+func owner(uid uint32) int { return int(uid) }
