@@ -294,6 +294,10 @@ func (w *World) Happen(e WhatIf) ([]Stage, error) {
 		}
 		w.Down[e.Node] = true
 	case NodeUp:
+		if h := w.Host(e.Node); !w.Down[e.Node] && w.atBarrier(h) {
+			w.reboot(h) // what everybody waits for
+			break
+		}
 		if !w.Down[e.Node] { // what it comes back to is a cluster that did without it
 			w.Down[e.Node] = true
 			w.Settle()

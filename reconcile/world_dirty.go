@@ -42,3 +42,12 @@ func (w *World) reboot(s *Snapshot) {
 	}
 	*s = *next
 }
+
+// atBarrier reports that a host holds a group's claim and waits for its own reboot.
+func (w *World) atBarrier(s *Snapshot) bool {
+	says := w.says(s)
+	return slices.ContainsFunc(says.Groups, func(g GroupStatus) bool {
+		claim := w.Store.Claims[g.Group]
+		return claim.Holder == s.Node && claim.BootID == s.BootID && !claim.Released && rests(Peer{Status: says}, w.Config.Group(g.Group))
+	})
+}
