@@ -30,6 +30,9 @@ func DefaultConfig(o Options) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
 	line("cluster = %q", "lab")
+	if o.Top != "" {
+		line("%s", strings.TrimSpace(o.Top))
+	}
 	if o.Timers == TunedTimers {
 		line("\n[keepalive]\ninterval = %q\ntimeout  = %q", "50ms", "250ms")
 	}

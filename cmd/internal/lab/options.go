@@ -33,6 +33,8 @@ type Options struct {
 	Extra string
 	// Group is TOML lines put into the default configuration's group table.
 	Group string
+	// Top is TOML lines before the first table.
+	Top string
 	// Groups is TOML that stands in the place of the default configuration's group:
 	// tables of groups, services and hooks of the test's own.
 	Groups string

@@ -4,6 +4,7 @@ package standin
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -125,23 +127,38 @@ func serveMap(s *site) (*endpointMap, []io.Closer, error) {
 	}
 	all = append(all, local)
 	go accept(local, m, true)
-	ips, err := supported(true)
+	links, err := supportedLinks(true)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, ip := range ips {
-		l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: ip, Port: epmapPort})
+	for _, link := range links {
+		l, u, err := listenOn(link.Name)
 		if err != nil {
 			return nil, nil, err
 		}
 		go accept(l, m, false)
-		u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip, Port: epmapPort})
-		if err != nil {
-			return nil, nil, err
-		}
 		all = append(all, l, u)
 	}
 	return m, all, nil
+}
+
+// listenOn binds the mapper's port on one link, whatever its addresses are now and
+// later.
+func listenOn(link string) (net.Listener, net.PacketConn, error) {
+	bound := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if e := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), link) }); e != nil {
+			return e
+		}
+		return err
+	}}
+	address := fmt.Sprintf("0.0.0.0:%d", epmapPort)
+	l, err := bound.Listen(context.Background(), "tcp4", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	u, err := bound.ListenPacket(context.Background(), "udp4", address)
+	return l, u, err
 }
 
 func accept(l net.Listener, m *endpointMap, local bool) {

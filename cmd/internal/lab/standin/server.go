@@ -76,7 +76,7 @@ func register(iface string, udp int) (open []io.Closer, err error) {
 	if iface == "" {
 		return nil, nil
 	}
-	ips, err := supported(false)
+	ips, err := supported()
 	if err != nil {
 		return nil, err
 	}
