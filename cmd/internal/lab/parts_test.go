@@ -158,3 +158,24 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestFiles(t *testing.T) {
+	for path, ok := range map[string]bool{
+		"/usr/bin/start.dce": true, "/opt/dcelocal/bin/dced": true, "/etc/krb5.conf": true,
+		"/usr/lib/x": false, "etc/x": false, "/etc/../x": false,
+	} {
+		if err := (File{Path: path}).check(); (err == nil) != ok {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	nodes, client := Host{Name: Alpha, Disks: true}, Host{Name: Client}
+	for _, c := range []struct {
+		f    File
+		h    Host
+		want bool
+	}{{File{}, nodes, true}, {File{}, client, false}, {File{Hosts: []string{Client}}, client, true}, {File{Hosts: []string{Client}}, nodes, false}} {
+		if got := c.f.on(c.h); got != c.want {
+			t.Errorf("%+v on %s: %v", c.f, c.h.Name, got)
+		}
+	}
+}
