@@ -220,6 +220,8 @@ func distributed(apps []*config.Application) (dce, dfs bool) {
 		case config.KindDCEServer, config.KindDCEClient, config.KindDCEUser:
 			dce = true
 		}
+		dfs = dfs || a.Profile == "dfs"
+		dce = dce || dfs || a.Profile == "dce"
 	}
 	return dce, dfs
 }

@@ -174,6 +174,10 @@ func (b *builder) device(g *config.Group, device, volume string, section Section
 		it.Want = "a disk of this node's own"
 	}
 	s := b.f.Snapshot
+	if b.f.Root != "" && b.f.Root != "/" {
+		it.State, it.Seen, it.Way, it.Routine = Unknown, "disks are the running host's, and these files are not", "look again when the node runs", true
+		return it
+	}
 	for _, d := range s.Devices.Value {
 		if d.Path == device && d.Present && s.Devices.OK() {
 			it.State, it.Seen = Done, fmt.Sprintf("block device %d:%d", d.Major, d.Minor)
