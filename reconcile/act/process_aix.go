@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -74,11 +75,27 @@ func signal(p reconcile.Process, sig unix.Signal) error {
 // commandLimit bounds commands that only read or set a name.
 const commandLimit = 5 * time.Second
 
+// known is the id of this boot, once it was read: it cannot change while this
+// process runs.
+var known struct {
+	sync.Mutex
+	bootID string
+}
+
 // bootID is this boot's id; see [look.System.BootID].
 func bootID() (string, error) {
+	known.Lock()
+	defer known.Unlock()
+	if known.bootID != "" {
+		return known.bootID, nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
-	return system.BootID(ctx)
+	id, err := system.BootID(ctx)
+	if err == nil {
+		known.bootID = id
+	}
+	return id, err
 }
 
 // hostname is the present host name.

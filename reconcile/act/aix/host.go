@@ -126,30 +126,35 @@ func (h *Host) Left(ctx context.Context, g config.Group) []string {
 // disks: while a group is off, no device of it can be opened. A device outside of a
 // volume group can only be looked at through fuser.
 func (h *Host) storageLeft(ctx context.Context, g config.Group) []string {
-	var left []string
-	if len(g.Volumes) > 0 {
+	var left, groups, plain []string
+	add := func(device, volume string) {
+		if volume != "" {
+			groups = append(groups, volume)
+		} else {
+			plain = append(plain, device)
+		}
+	}
+	for _, f := range g.Filesystems {
+		if !overNetwork(f.Type) && !f.Local { // no other host can have what is local
+			add(f.Device, f.Volume)
+		}
+	}
+	for _, a := range g.Aggregates {
+		add(a.Device, a.Volume)
+	}
+	slices.Sort(groups)
+	slices.Sort(plain)
+	if len(groups) > 0 {
 		on, err := h.See.VariedOn(ctx)
 		if err != nil {
 			left = append(left, fmt.Sprintf("which volume groups are on is unknown (%v)", err))
 		}
-		for _, v := range g.Volumes {
-			if slices.Contains(on, v.Name) {
-				left = append(left, "volume group "+v.Name+" is varied on")
+		for _, name := range slices.Compact(groups) {
+			if slices.Contains(on, name) {
+				left = append(left, "volume group "+name+" is varied on")
 			}
 		}
 	}
-	var plain []string
-	for _, f := range g.Filesystems {
-		if f.Volume == "" && !overNetwork(f.Type) {
-			plain = append(plain, f.Device)
-		}
-	}
-	for _, a := range g.Aggregates {
-		if a.Volume == "" {
-			plain = append(plain, a.Device)
-		}
-	}
-	slices.Sort(plain)
 	for _, device := range slices.Compact(plain) {
 		users, err := h.See.UsersOf(ctx, device)
 		switch {

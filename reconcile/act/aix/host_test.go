@@ -320,9 +320,13 @@ func TestHostname(t *testing.T) {
 
 func TestLeft(t *testing.T) {
 	g := config.Group{
-		Addresses:   []config.ServiceAddress{{Prefix: netip.MustParsePrefix("192.0.2.50/24")}},
-		Volumes:     []config.Volume{{Name: "dcevg"}},
-		Filesystems: []config.Filesystem{{Mount: "/krb5", Device: "/dev/krb5lv", Type: "jfs2", Volume: "dcevg"}, {Mount: "/plain", Device: "/dev/plain", Type: "jfs2"}},
+		Addresses: []config.ServiceAddress{{Prefix: netip.MustParsePrefix("192.0.2.50/24")}},
+		Volumes:   []config.Volume{{Name: "dcevg"}, {Name: "rootvg"}},
+		Filesystems: []config.Filesystem{
+			{Mount: "/krb5", Device: "/dev/krb5lv", Type: "jfs2", Volume: "dcevg"},
+			{Mount: "/plain", Device: "/dev/plain", Type: "jfs2"},
+			{Mount: "/cache", Device: "/dev/cachelv", Type: "jfs2", Volume: "rootvg", Local: true},
+		},
 	}
 	nothing := tableHeading + network("192.0.2.10") + rootOn + "$ fuser -f -x /dev/plain\n"
 	if left := host(t, nothing).Left(t.Context(), g); len(left) != 0 {
