@@ -313,7 +313,25 @@ func (v sight) holdUps() []Reason {
 			out = append(out, r)
 		}
 	}
+	for _, n := range v.others() {
+		if v.s.Peer(n).State == PeerHeard && v.listening() > 0 {
+			out = append(out, Reason{Text: n + " is told first that all of it is here", Way: fmt.Sprintf("if it says the same within %s, neither starts", Human(v.c.Keepalive.Interval))})
+		}
+	}
 	return out
+}
+
+// listening is how much longer this node has to wait for the others to say that they
+// see the group too: two to which it came at one moment must not both start.
+func (v sight) listening() time.Duration { return Listening(v.c, v.m, v.s.At) }
+
+// Listening is how much longer a group that has come is not started, zero if it may
+// be; see Memory.Came.
+func Listening(c *config.Config, m Memory, at time.Time) time.Duration {
+	if m.Came.IsZero() {
+		return c.Keepalive.Interval
+	}
+	return max(0, c.Keepalive.Interval-at.Sub(m.Came))
 }
 
 // selfUndead is the rule of undead for this node: once the group has been away, what
@@ -400,6 +418,14 @@ func Remember(c *config.Config, g *config.Group, s *Snapshot, m Memory) Memory {
 	}
 	if m.Whole > 0 {
 		m.From = "" // it has arrived
+	}
+	switch v.held() {
+	case Absent:
+		m.Came = time.Time{}
+	case Present:
+		if m.Came.IsZero() {
+			m.Came = s.At
+		}
 	}
 	switch {
 	case !v.partly():

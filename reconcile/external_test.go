@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"understudy/config"
+	"understudy/fsm"
 )
 
 func externalCluster(t testing.TB, name string) *config.Config {
@@ -122,5 +124,30 @@ func TestExternalAround(t *testing.T) {
 		if d.Phase != Waiting || len(d.Plan.Waits) == 0 {
 			t.Errorf("as %s sees it, beta is %s after the loss of alpha: %v", node, d.Phase, d.Plan.Waits)
 		}
+	}
+}
+
+// TestExternalTellsBeforeItStarts: two nodes to which a group comes at one moment have
+// not heard of each other's luck. Neither starts before its word has reached the other.
+func TestExternalTellsBeforeItStarts(t *testing.T) {
+	c := externalCluster(t, "external")
+	w := Steady(c, noon)
+	w.Bring("dce", "beta")
+	s := w.View("beta")
+	gs := &s.Peers[0].Status.Groups[0]
+	gs.Role, gs.Here, gs.Running = fsm.Standby, false, false // its latest word is of before
+	d := Decide(c, &c.Groups[0], s)
+	if d.Goal != Clean || d.Phase != Waiting || !strings.Contains(d.Status.Reason, "alpha is told first") || !d.Status.Here {
+		t.Errorf("%s, %s, here %v: %s", d.Goal, d.Phase, d.Status.Here, d.Status.Reason)
+	}
+	m := Remember(c, &c.Groups[0], s, s.Memory["dce"])
+	s.Memory["dce"] = m
+	s.At = s.At.Add(c.Keepalive.Interval)
+	if d := Decide(c, &c.Groups[0], s); d.Goal != Hold {
+		t.Errorf("nothing was heard in time, and it is %s: %s", d.Goal, d.Status.Reason)
+	}
+	gs.Here = true // it was heard in time
+	if d := Decide(c, &c.Groups[0], s); d.Phase != Blocked {
+		t.Errorf("%s, %s: %s", d.Goal, d.Phase, d.Status.Reason)
 	}
 }

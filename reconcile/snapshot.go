@@ -406,7 +406,10 @@ type Memory struct {
 	// let go. Peers is the last that each peer said about the group's disks.
 	Released string
 	Left     string
-	From     string // the other node that was seen last with all of it, until it is up here
-	Partly   time.Time
-	Peers    map[string]PeerMark
+	// From is the other node that was seen last with all of it, until it is up here;
+	// Came is since when all of it is here, zero if it is not.
+	From   string
+	Came   time.Time
+	Partly time.Time
+	Peers  map[string]PeerMark
 }

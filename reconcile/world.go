@@ -185,7 +185,9 @@ func (w *World) Settle() []Stage {
 					moved = moved || seen.Store.Value.Claims[g.Name].Rehearsal == RehearseOne
 					m.Whole = seen.Store.Value.Claims[g.Name].Epoch
 				}
+				came := m.Came
 				m = Remember(w.Config, g, seen, m)
+				moved = moved || !m.Came.Equal(came)
 				s.Memory[g.Name] = m
 				if !d.Plan.Empty() {
 					moved = true
@@ -198,6 +200,9 @@ func (w *World) Settle() []Stage {
 		}
 		if !moved {
 			break
+		}
+		if IsExternal(w.Config) {
+			w.Now = w.Now.Add(w.Config.Keepalive.Interval) // who has it is told first
 		}
 	}
 	return out

@@ -63,6 +63,15 @@ func (l *Loop) recall(g *config.Group, s *reconcile.Snapshot, d reconcile.Decisi
 	return reconcile.Remember(l.opt.Config, g, s, m)
 }
 
+// listening is when a group that has come may be started, zero if nothing waits for it.
+func (l *Loop) listening(group string, at time.Time) time.Duration {
+	m := l.memory[group]
+	if !l.external() || m.Came.IsZero() || m.Whole > 0 {
+		return 0
+	}
+	return reconcile.Listening(l.opt.Config, m, at)
+}
+
 // Release is the other manager's word that it is about to take a group away. It
 // returns when nothing of what understudy brings is left here, and from then on
 // nothing is started before the group has been away or Acquire is called. A group

@@ -70,6 +70,12 @@ func taken(w *reconcile.World) {
 // brought is the other manager bringing everything to alpha.
 func brought(w *reconcile.World) { w.Bring("files", "alpha") }
 
+// told waits until the other node had the time to say that it sees the group too.
+func (b *bed) told() {
+	time.Sleep(b.w.Config.Keepalive.Interval + time.Millisecond) // virtual
+	b.settle()
+}
+
 func TestExternalComesAndGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newExternalBed(t, "")
@@ -80,6 +86,8 @@ func TestExternalComesAndGoes(t *testing.T) {
 		b.change(func(w *reconcile.World) { lose(w, "mount-lost=/srv/shared") })
 		b.wants(t, fsm.Standby, "")
 		b.change(brought)
+		b.wants(t, fsm.Standby, "")
+		b.told()
 		b.wants(t, fsm.Owner, "start server, verify server")
 		if d := b.loop.State().Decisions["files"]; d.Phase != reconcile.Serving {
 			t.Errorf("phase %s: %s", d.Phase, d.Because)
@@ -141,10 +149,11 @@ func TestExternalGateLooksBeforeEveryStep(t *testing.T) {
 			}
 		}
 		b.mu.Unlock()
-		b.change(func(w *reconcile.World) {
-			brought(w)
-			b.looked = func() { lose(w, "address-lost=svc") } // after the look that decides
-		})
+		b.change(brought)
+		b.mu.Lock()
+		b.looked = func() { lose(b.w, "address-lost=svc") } // after the look that decides
+		b.mu.Unlock()
+		b.told()
 		b.wants(t, fsm.Standby, "")
 	})
 }
@@ -188,6 +197,8 @@ func TestExternalReleaseStopsAndKeepsDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.change(brought)
+		b.wants(t, fsm.Standby, "")
+		b.told()
 		b.wants(t, fsm.Owner, "start server, verify server")
 	})
 }

@@ -239,6 +239,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		l.follow(ctx, g, &snap, d)
 		status.Groups = append(status.Groups, d.Status)
 		sooner(l.memory[g.Name].Retry.Sub(snap.At))
+		sooner(l.listening(g.Name, snap.At))
 		if left := g.Settle - snap.At.Sub(snap.Since); left > 0 {
 			sooner(left + time.Millisecond)
 		}

@@ -70,7 +70,7 @@ func sameKept(a, b kept) bool {
 func sameMemory(a, b reconcile.Memory) bool {
 	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
 		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname &&
-		a.Released == b.Released && a.Left == b.Left && a.From == b.From && a.Partly.Equal(b.Partly) && maps.Equal(a.Peers, b.Peers) &&
+		a.Released == b.Released && a.Left == b.Left && a.From == b.From && a.Came.Equal(b.Came) && a.Partly.Equal(b.Partly) && maps.Equal(a.Peers, b.Peers) &&
 		a.Dirty == b.Dirty && a.Ran == b.Ran && a.DirtyErr == b.DirtyErr
 }
 
