@@ -355,7 +355,11 @@ type Hook struct {
 	Name  string
 	Event HookEvent
 	When  HookWhen
-	// Group: it runs inside that group's plans, in its place, and can hold them up.
+	// Group: it runs inside that group's plans, in its place, and can hold them up: pre
+	// before the storage is touched or before the first stop, post when all is up or
+	// nothing is left. A group that is let go because the lease is lost, or because
+	// another node holds it, waits for no hook: only those of release run, behind the
+	// last step. A plan that was broken off and is made again runs its hooks again.
 	// "": it is told of the event, and holds nothing up.
 	Group     string
 	Nodes     []string // where it runs, in file order; never empty

@@ -150,12 +150,14 @@ func (b *builder) afterTakingUp(m motion) {
 // the claim and the lease in hand: the only case in which there is time for hooks.
 func (b *builder) orderly(mine bool) bool { return mine && b.plan.Event == fsm.Yield }
 
-// beforeLettingGo adds the hooks that come before the first stop, if there is
-// anything to be let go.
+// beforeLettingGo puts the hooks before the first step, if anything is let go.
 func (b *builder) beforeLettingGo(mine bool) {
-	if b.orderly(mine) && b.inv.Anything() && b.claim.Rehearsal == NoRehearsal {
+	if b.orderly(mine) && len(b.plan.Steps) > 0 && b.claim.Rehearsal == NoRehearsal {
+		steps := b.plan.Steps
+		b.plan.Steps = nil
 		m := b.lettingGo(b.plan.Why)
 		b.hooks(config.Pre, m, m.events(true, config.Pre))
+		b.plan.Steps = append(b.plan.Steps, steps...)
 	}
 }
 

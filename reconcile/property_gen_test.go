@@ -32,13 +32,16 @@ func drawConfig(t *rapid.T) *config.Config {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
+	drawServices(t, c)
 	return c
 }
 
 func drawGroup(t *rapid.T, b *strings.Builder, i int, nodes []string) {
 	order := rapid.Permutation(nodes).Draw(t, "order")
 	fmt.Fprintf(b, "[group.g%d]\nnodes = [\"%s\"]\n", i, strings.Join(order, `", "`))
-	if rapid.Bool().Draw(t, "rotating") {
+	rotating := rapid.Bool().Draw(t, "rotating")
+	defer drawHooks(t, b, fmt.Sprintf("g%d", i), rotating)
+	if rotating {
 		b.WriteString("policy = \"rotating\"\n")
 		if rapid.Bool().Draw(t, "hostname") {
 			fmt.Fprintf(b, "hostname = \"name%d\"\n", i)

@@ -73,6 +73,7 @@ func safe(t failer, c *config.Config, g *config.Group, s *Snapshot, d Decision) 
 		unknownLeftAlone(t, s, p.Step)
 	}
 	dirtySafe(t, g, s, d)
+	hooksInPlace(t, d)
 	switch d.Goal {
 	case Leave:
 		if !d.Plan.Empty() {
@@ -147,7 +148,9 @@ func TestSettleComesToRest(t *testing.T) {
 // counterpart.
 func TestLettingGoMirrorsTakingUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := Steady(drawConfig(t), noon)
+		c := drawConfig(t)
+		c.Services = nil // a taking up may wait for a client
+		w := Steady(c, noon)
 		for i := range w.Config.Groups {
 			g := &w.Config.Groups[i]
 			if rebootToRelease(g) {

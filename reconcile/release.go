@@ -26,9 +26,6 @@ func (b *builder) clean() {
 		st := b.inv.State(AppItem, a.Name)
 		return st == Present || st == Wrong || st == Unknown && here || mine && !rehearsal && b.s.Memory[b.g.Name].ErrorVerb != ""
 	}
-	if !rehearsal {
-		b.beforeLettingGo(mine)
-	}
 	b.stops(up)
 	for _, a := range slices.Backward(b.g.Addresses) {
 		if st := b.inv.State(AddressItem, a.Label); st == Present || st == Wrong {
@@ -36,16 +33,16 @@ func (b *builder) clean() {
 		}
 	}
 	if b.dirty != "" {
-		if len(b.plan.Steps) > 0 {
+		if len(b.plan.Steps) > 0 && b.orderly(mine) { // a reset must not wait for a hook
+			b.beforeLettingGo(mine)
 			b.afterLettingGo(mine)
 		}
 		b.barrier(mine)
 		return
 	}
 	b.unmounts(mine)
-	if !rehearsal {
-		b.afterLettingGo(mine)
-	}
+	b.beforeLettingGo(mine)
+	b.afterLettingGo(mine)
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
 		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")

@@ -132,8 +132,8 @@ func needs(g *config.Group) []config.Kind {
 	has := func(kinds ...config.Kind) bool {
 		return slices.ContainsFunc(g.Applications, func(a config.Application) bool { return slices.Contains(kinds, a.Kind) })
 	}
-	if has(config.KindDCEUser) && !has(config.KindDCEServer) {
-		out = append(out, config.KindDCEClient)
+	if has(config.KindDCEUser, config.KindDFSUser) && !has(config.KindDCEServer) {
+		out = append(out, config.KindDCEClient) // DFS sits on DCE
 	}
 	if has(config.KindDFSUser) && !has(config.KindDFSServer) {
 		out = append(out, config.KindDFSClient)

@@ -84,6 +84,12 @@ func (k *walk) settle(t *rapid.T) {
 	for range 3 * rounds {
 		moved := false
 		for _, h := range k.w.Hosts {
+			if !k.w.Down[h.Node] {
+				for _, p := range DecideServices(k.w.Config, k.w.look(h)).Plan.Steps {
+					k.w.apply(h, nil, p.Step)
+					moved = true
+				}
+			}
 			for i := range k.w.Config.Groups {
 				g := &k.w.Config.Groups[i]
 				if !k.w.Down[h.Node] && g.Priority(h.Node) >= 0 && k.pass1(t, h, g) {
