@@ -62,7 +62,7 @@ func TestExternalKeepalived(t *testing.T) {
 	b.ready(lab.Alpha)
 	b.ready(lab.Beta)
 	b.keepalived(lab.Alpha)
-	if g := b.serving(lab.Alpha); g.Role != "owner" {
+	if g := b.served(lab.Alpha); g.Role != "owner" {
 		t.Errorf("alpha is %s", g.Role)
 	}
 	b.keepalived(lab.Beta)
@@ -73,7 +73,7 @@ func TestExternalKeepalived(t *testing.T) {
 		b.must(b.Signal(b.ctx, way[0], "keepalived", syscall.SIGTERM))
 		_, err := b.WaitEnd(b.ctx, way[0], "keepalived")
 		b.must(err)
-		b.serving(way[1])
+		b.served(way[1])
 		t.Logf("moved to %s by keepalived: outage %v", way[1], b.outage(mark))
 		b.idle(way[0])
 		b.keepalived(way[0])
@@ -81,7 +81,7 @@ func TestExternalKeepalived(t *testing.T) {
 
 	mark := b.client.Mark()
 	b.must(b.Crash(b.ctx, lab.Alpha))
-	if g := b.serving(lab.Beta); g.Role != "takeover" {
+	if g := b.served(lab.Beta); g.Role != "takeover" {
 		t.Errorf("beta is %s", g.Role)
 	}
 	t.Logf("crash, by keepalived: outage %v", b.outage(mark))
