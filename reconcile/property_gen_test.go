@@ -147,7 +147,7 @@ func perturbStore(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 		w.Down[h.Node] = true
 		w.Store.Confirms[h.Node] = Confirmation{Node: h.Node, BootID: h.BootID, By: "operator"}
 	case 6:
-		w.Store.Requests[g.Name] = Request{Group: g.Name, To: rapid.SampledFrom(g.Nodes).Draw(t, "to"), By: "operator", Epoch: c.Epoch}
+		w.Store.Requests[g.Name] = Request{Group: g.Name, To: rapid.SampledFrom(g.Nodes).Draw(t, "to"), By: "operator", Rehearse: rapid.SampledFrom([]Rehearsal{NoRehearsal, NoRehearsal, RehearseOne, RehearseHold}).Draw(t, "rehearse"), Epoch: c.Epoch}
 	case 7:
 		w.Store.Live[h.Node] = rapid.SampledFrom([]string{h.BootID, "later"}).Draw(t, "live")
 		w.Down[h.Node] = w.Down[h.Node] || w.Store.Live[h.Node] == "later"

@@ -194,6 +194,10 @@ type Peer struct {
 	BootID string     // from its latest keep-alive, "" if none was heard
 	Links  []PeerLink // one for each network it is on, sorted
 	Status NodeStatus // from its latest keep-alive
+	// Clock is how far its wall clock is ahead of this node's, where ClockKnown. It is
+	// for people; nothing is decided by it.
+	Clock      time.Duration
+	ClockKnown bool
 }
 
 // PeerLink is what is heard of a peer on one network.

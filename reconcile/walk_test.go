@@ -174,7 +174,7 @@ func (k *walk) group(t *rapid.T) *config.Group {
 
 func (k *walk) move(t *rapid.T) {
 	g := k.group(t)
-	k.w.Store.Requests[g.Name] = Request{Group: g.Name, To: rapid.SampledFrom(g.Nodes).Draw(t, "to"), By: "operator", Epoch: k.w.Store.Claims[g.Name].Epoch}
+	k.w.Store.Requests[g.Name] = Request{Group: g.Name, To: rapid.SampledFrom(g.Nodes).Draw(t, "to"), By: "operator", Rehearse: rapid.SampledFrom([]Rehearsal{NoRehearsal, NoRehearsal, RehearseOne, RehearseHold}).Draw(t, "rehearse"), Epoch: k.w.Store.Claims[g.Name].Epoch}
 }
 
 func (k *walk) lose(t *rapid.T) {

@@ -73,6 +73,9 @@ func residentFacts(st api.Status) prepare.Resident {
 	}
 	for _, p := range st.Peers {
 		f := prepare.PeerFact{Name: p.Name, Heard: p.State == reconcile.PeerHeard.String(), ConfigHash: p.Config, Cell: p.Cell, Programs: map[string]string{}}
+		if p.ClockMS != nil && p.Name != witnessName {
+			f.Clock, f.ClockKnown = time.Duration(*p.ClockMS)*time.Millisecond, true
+		}
 		for _, g := range p.Groups {
 			f.Programs[g.Group] = g.Programs
 		}

@@ -59,10 +59,17 @@ func TestRehearsalOnTheStandby(t *testing.T) {
 	items := b.prepared(lab.Beta)
 	for name, want := range map[string]string{
 		"rehearsal of files": "it has, last on 20", "release of files": "nothing of it is here", "shared key": "mode 0600, long enough",
-		"configuration file": "here and on alpha", "device /dev/shared0": "block device", "mount point /srv/shared": "an empty directory",
+		"configuration file": "here and on alpha", "programs of files": ", as on alpha", "device /dev/shared0": "block device", "mount point /srv/shared": "an empty directory",
 	} {
 		if it := items[name]; it.State != "done" || !strings.Contains(it.Seen, want) {
 			t.Errorf("%s: %+v", name, it)
+		}
+	}
+	st, err := b.status(lab.Beta)
+	b.must(err)
+	for _, p := range st.Peers {
+		if p.ClockMS == nil || *p.ClockMS > 60_000 || *p.ClockMS < -60_000 { // one machine's clock
+			t.Errorf("clock of %s: %v", p.Name, p.ClockMS)
 		}
 	}
 	if it := b.prepared(lab.Alpha)["mount point /srv/shared"]; it.Seen != "mounted now" {

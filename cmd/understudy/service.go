@@ -127,6 +127,10 @@ func peerStatus(p reconcile.Peer) api.PeerStatus {
 		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
 		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Groups: p.Status.Groups, Cell: p.Status.Cell,
 	}
+	if p.ClockKnown {
+		ms := p.Clock.Milliseconds()
+		out.ClockMS = &ms
+	}
 	for _, l := range p.Links {
 		ms := l.Age.Milliseconds()
 		if l.Age < 0 {

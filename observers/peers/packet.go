@@ -43,6 +43,9 @@ type packet struct {
 	hears                              []heardAge // the receiver, by network
 	heard                              []heardAge // every other machine, on its best network
 	status                             chunk
+	// clock is the sender's wall clock, milliseconds since 1970; zero: not said, as by
+	// earlier versions. It is for people only.
+	clock uint64
 }
 
 // chunk is one piece of the sender's status, which may be larger than a packet.
@@ -104,7 +107,11 @@ func (p *packet) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, p.status.version)
 	b = append(b, p.status.index, p.status.of)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(p.status.text)))
-	return append(b, p.status.text...)
+	b = append(b, p.status.text...)
+	if p.clock != 0 {
+		b = binary.BigEndian.AppendUint64(b, p.clock)
+	}
+	return b
 }
 
 func appendString(b []byte, s string) []byte {
@@ -151,6 +158,9 @@ func (p *packet) parse(b []byte, known map[string]string) error {
 	p.status.text = r.bytes(int(r.uint(2)))
 	if r.short {
 		return errors.New("keep-alive is cut off")
+	}
+	if p.clock = 0; len(r.b) >= 8 {
+		p.clock = r.uint64()
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func (p *Peers) addNetwork(n config.Network, port uint16) {
 // With very many machines the packets tell about the first of them only.
 func (p *Peers) measure() {
 	for {
-		k := packet{session: p.session, cluster: p.cluster, sender: p.self, receiver: p.self}
+		k := packet{session: p.session, cluster: p.cluster, sender: p.self, receiver: p.self, clock: 1}
 		for name := range p.known { // the longest of all names stands for each
 			k.receiver = longer(k.receiver, name)
 			k.network = longer(k.network, name)
@@ -191,7 +191,8 @@ func (p *Peers) mute(now time.Duration) bool {
 }
 
 // Peers is what is known of every other node in file order, and then of the
-// witness. What it says changes only after [Peers.Changes] was fired, but for ages.
+// witness. What it says changes only after [Peers.Changes] was fired, but for ages
+// and clocks.
 func (p *Peers) Peers() []reconcile.Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,6 +201,7 @@ func (p *Peers) Peers() []reconcile.Peer {
 	for _, q := range p.table.peers {
 		v := q.told
 		v.Links = slices.Clone(v.Links)
+		v.Clock, v.ClockKnown = q.skew, q.skewed
 		for i := range v.Links {
 			v.Links[i].Age = age(q.links[i].heard, now)
 		}

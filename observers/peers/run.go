@@ -159,6 +159,7 @@ func (p *Peers) compose(now time.Duration, w *wire, to *peer, piece int) {
 			k.heard = append(k.heard, heardAge{name, age(q.heard, now), q.heard != unheard})
 		}
 	}
+	k.clock = uint64(time.Now().UnixMilli())
 	k.status = chunk{}
 	if len(p.pieces) > 0 {
 		i := piece % len(p.pieces)
@@ -209,6 +210,9 @@ func (p *Peers) take(ctx context.Context, w *wire, b []byte) {
 		q.owed = true
 		p.wake.Fire()
 	case counted:
+	}
+	if k.clock != 0 {
+		q.skew, q.skewed = time.UnixMilli(int64(k.clock)).Sub(time.Now()), true
 	}
 	p.read(ctx, q, k.status)
 	if p.table.news(now) {

@@ -36,7 +36,11 @@ type peer struct {
 
 	told  reconcile.Peer // the last verdict; its ages are of then
 	dirty bool           // the status is news
-	owed  bool           // a packet at once: it waits for our echo or challenge
+	// skew is how far the machine's wall clock is ahead of this one's, as of the last
+	// packet; skewed says that it has told it.
+	skew   time.Duration
+	skewed bool
+	owed   bool // a packet at once: it waits for our echo or challenge
 }
 
 // link is one network that a machine is on.

@@ -163,7 +163,7 @@ func (b *builder) clockItem() {
 	}
 	switch {
 	case who == "":
-		it.State, it.Seen, it.Way = Unknown, "no other node is heard", "they are compared as soon as understudy runs on both"
+		it.State, it.Seen, it.Way = Unknown, "no other node has told its own", "they are compared as soon as understudy runs on both"
 		it.Routine = !b.f.Resident.Answers
 	case worst >= clockRefuses:
 		it.State, it.Seen, it.Way = Blocked, fmt.Sprintf("%.0f s from %s", worst, who), "set the clocks, and keep them by NTP"

@@ -144,6 +144,8 @@ type PeerStatus struct {
 	Links    []LinkStatus            `json:"links"`
 	Groups   []reconcile.GroupStatus `json:"groups,omitempty"`
 	Cell     string                  `json:"cell,omitempty"` // the DCE cell that is configured there
+	// ClockMS is how far its wall clock is ahead of this node's, absent if it has not told it.
+	ClockMS *int64 `json:"clock_ahead_ms,omitempty"`
 }
 
 // LinkStatus is what is heard of a peer on one network.
