@@ -10,21 +10,21 @@ import (
 	"understudy/cmd/internal/lab"
 )
 
-// dfsGroup is a group with DCE and DFS: an aggregate beside the file systems.
-func dfsGroup(more string) string {
+// dfsGroup is a group with DCE and DFS: an aggregate beside the file systems, and
+// more keys of the group and of DFS.
+func dfsGroup(more, dfs string) string {
 	return dceGroup(more, "") + `
 [[group.dce.aggregate]]
 device = "` + lab.AggregateDev + `"
 
 [[group.dce.application]]
 profile = "dfs"
-reboot_to_release = true
-`
+` + dfs
 }
 
-func newDFS(t *testing.T, more string) *bench {
+func newDFS(t *testing.T, more, dfs string) *bench {
 	t.Helper()
-	b := bareDCE(t, dfsGroup(more))
+	b := bareDCE(t, dfsGroup(more, dfs))
 	b.must(b.ConfigureDFS(b.ctx, lab.Alpha))
 	b.must(b.EnableServices(b.ctx))
 	b.serving(lab.Alpha)
@@ -55,7 +55,7 @@ func (b *bench) boot(host string) string {
 // it is rebooted, and both nodes say so. A person reboots it, and the owner takes
 // the group up with the proof of another boot.
 func TestDFSReintegrationWaitsForTheRebootOfTheStandby(t *testing.T) {
-	b := newDFS(t, "")
+	b := newDFS(t, "", "")
 	b.must(b.Crash(b.ctx, lab.Alpha))
 	if g := b.serving(lab.Beta); g.Claim.Evidence != "fence" || g.Dirty != "dfs" {
 		t.Errorf("beta: %s, dirty %q", g.Claim.Evidence, g.Dirty)
@@ -104,7 +104,7 @@ func TestDFSReintegrationWaitsForTheRebootOfTheStandby(t *testing.T) {
 // The same where the file declares that the node reboots itself: stop.dfs, stop.dce,
 // the reboot, and then the owner.
 func TestDFSReintegrationByAutomaticReboot(t *testing.T) {
-	b := newDFS(t, `reboot = "automatic"`)
+	b := newDFS(t, `reboot = "automatic"`, "")
 	b.must(b.Crash(b.ctx, lab.Alpha))
 	b.serving(lab.Beta)
 	before := b.boot(lab.Beta)
@@ -118,4 +118,34 @@ func TestDFSReintegrationByAutomaticReboot(t *testing.T) {
 		t.Error("beta was not rebooted")
 	}
 	b.saw(lab.Alpha, "beta start.dfs", "beta stop.dfs", "beta stop.dfs done,", "beta stop.dce", "beta stop.dce done", "alpha start.dce endpoints=none", "alpha start.dfs")
+}
+
+// A start.dfs that fails on the standby: DFS and DCE are stopped there, and nothing
+// is unmounted, for the kernel may hold the disks by now. The owner, back meanwhile,
+// takes the group when the standby has been rebooted.
+func TestDFSFailedStartIsUndoneByAReboot(t *testing.T) {
+	b := newDFS(t, "restarts = 0", "start_limit = \"2s\"\nstop_limit = \"3s\"\n")
+	b.fault(lab.Beta, "start.dfs.half")
+	b.must(b.Crash(b.ctx, lab.Alpha))
+	g := b.until(lab.Beta, "waiting for its reboot", func(g api.GroupStatus) bool {
+		return len(g.Waits) > 0 && g.Flight == nil && state(g, "dce") == "absent" && strings.Contains(g.Waits[0], "reboot")
+	})
+	if want := "beta must be shut down or rebooted: dfs has run here since its boot and holds the disks"; !strings.HasPrefix(g.Waits[0], want) {
+		t.Errorf("beta waits for %q, want %q", g.Waits[0], want)
+	}
+	if !strings.Contains(g.Failed, "fxd, dfsbind not there") {
+		t.Errorf("beta failed: %s", g.Failed)
+	}
+	if state(g, "/var/dce") != "present" {
+		t.Errorf("beta unmounted: %+v", g.Resources)
+	}
+	b.must(b.SetPower(b.ctx, lab.Beta, "fail"))
+	b.must(b.Start(b.ctx, lab.Alpha))
+	b.ready(lab.Alpha)
+	b.must(b.Crash(b.ctx, lab.Beta))
+	b.must(b.Start(b.ctx, lab.Beta))
+	b.serving(lab.Alpha)
+	b.understudy(lab.Beta, "clear", "dce") // mended, says a person
+	b.ready(lab.Beta)
+	b.saw(lab.Alpha, "beta start.dce", "beta start.dfs", "beta stop.dfs", "beta stop.dce done", "alpha start.dce endpoints=none creds=0", "alpha start.dfs")
 }

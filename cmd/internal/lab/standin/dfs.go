@@ -50,6 +50,9 @@ func startDFS(s *site, _ []string) error {
 		if err := s.launch(name); err != nil {
 			return err
 		}
+		if s.fault("half") {
+			return nil
+		}
 	}
 	s.log("done, the kernel holds %s", names(files))
 	return nil

@@ -43,6 +43,7 @@ var Faults = map[string]string{
 	"start.dce.half":     "it exits 0, and secd ends at once",
 	"start.dfs.hang":     "it never returns, and has started nothing",
 	"start.dfs.nothing":  "it exits 0 and has started nothing",
+	"start.dfs.half":     "it exits 0 and has started bosserver only",
 	"stop.dce.nothing":   "it exits 0 and has stopped nothing",
 	"stop.dce.keep-open": "it leaves a process that has a file on /var/dce open",
 	"stop.dce.stuck":     "something that no signal ends keeps a file on /var/dce open",
