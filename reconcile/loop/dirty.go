@@ -17,6 +17,9 @@ const barrierPatience = 30 * time.Second
 // recallDirty asks act what was started here that only a reboot ends. A record
 // that cannot be read leaves open whether one is needed.
 func (l *Loop) recallDirty() {
+	if !slices.ContainsFunc(l.opt.Config.Groups, func(g config.Group) bool { return slices.ContainsFunc(g.Applications, needsReboot) }) {
+		return
+	}
 	boots, err := l.opt.Actor.Dirty()
 	for _, g := range l.opt.Config.Groups {
 		if !slices.ContainsFunc(g.Applications, needsReboot) {
