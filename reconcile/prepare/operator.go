@@ -126,10 +126,11 @@ func (b *builder) installItem(g *config.Group, first bool) {
 func (b *builder) notInstalled(g *config.Group) []string {
 	var missing []string
 	for i := range g.Applications {
-		if k := g.Applications[i].Kind; k == config.KindOther || k == config.KindDCEUser || k == config.KindDFSUser {
+		a := &g.Applications[i]
+		if dce, _ := distributed([]*config.Application{a}); !dce || a.Kind == config.KindDCEUser || a.Kind == config.KindDFSUser {
 			continue
 		}
-		for _, p := range runs(g, &g.Applications[i]) {
+		for _, p := range runs(g, a) {
 			if s := b.f.path(p.path); !s.OK() || s.Value.Kind == Nothing {
 				missing = append(missing, p.path)
 			}
