@@ -14,25 +14,19 @@ import (
 // and one that comes and goes must not make this one start and stop.
 const barrierPatience = 30 * time.Second
 
-// recallDirty asks act what was started here that only a reboot ends. A record
-// that cannot be read leaves open whether one is needed.
+// recallDirty asks act what was started here that only a reboot ends, whatever the
+// present file says of it. A record that cannot be read leaves open whether one is
+// needed, where one may be.
 func (l *Loop) recallDirty() {
-	if !slices.ContainsFunc(l.opt.Config.Groups, func(g config.Group) bool { return slices.ContainsFunc(g.Applications, needsReboot) }) {
-		return
-	}
 	boots, err := l.opt.Actor.Dirty()
 	for _, g := range l.opt.Config.Groups {
-		if !slices.ContainsFunc(g.Applications, needsReboot) {
-			continue
-		}
 		m := l.memory[g.Name]
 		was := m
-		m.DirtyErr = ""
-		if err != nil {
+		switch {
+		case err == nil:
+			m.Dirty, m.DirtyErr = boots[g.Name], ""
+		case slices.ContainsFunc(g.Applications, needsReboot):
 			m.DirtyErr = err.Error()
-		}
-		if err == nil {
-			m.Dirty = boots[g.Name]
 		}
 		if sameMemory(m, was) {
 			continue

@@ -192,6 +192,20 @@ func TestSeenToRunIsDirty(t *testing.T) {
 	})
 }
 
+// A file that no longer says so does not make the host clean.
+func TestDirtyUnderAnotherFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t) // nothing in it needs a reboot
+		b.marks = map[string]string{"files": b.w.Host("alpha").BootID}
+		b.run(t)
+		b.ask("beta")
+		b.wants(t, fsm.Rejoining, "stop server, drop svc")
+		if d := b.decision(); !d.AtBarrier || d.Dirty != "an application of an earlier file" {
+			t.Errorf("at the barrier %v, dirty %q", d.AtBarrier, d.Dirty)
+		}
+	})
+}
+
 // The node at the barrier says what it waits for. When the other cannot take over
 // any more it serves again, but not at once: one that comes and goes must not make
 // it start and stop.
