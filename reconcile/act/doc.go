@@ -15,4 +15,7 @@
 // Who calls it: reconcile/loop, one step at a time and in the order of the plan,
 // and cmd for `apply`. [Host.Run] belongs beside the loop: it repeats the
 // announcements of the service addresses that are here.
+//
+// On AIX the steps on storage, addresses and the host name are those of act/aix; what
+// is weaker there is named at its functions.
 package act
