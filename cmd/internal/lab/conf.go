@@ -57,11 +57,22 @@ func DefaultConfig(o Options) string {
 		policy = "cascading"
 	}
 	line("\n[group.%s]\npolicy = %q\nnodes  = [%s]", Group, policy, strings.Join(nodes, ", "))
+	disk := SharedDisk
+	if o.Profile == ProfileDCE {
+		disk = AggregateDev // the others are DCE's
+		if policy == "rotating" {
+			line("hostname = %q", CellHost)
+		}
+	}
 	if o.Group != "" {
 		line("%s", strings.TrimRight(o.Group, "\n"))
 	}
 	line("\n[[group.%s.address]]\nlabel   = %q\nprefix  = %q\nnetwork = %q", Group, "svc", ServiceAddress, PublicNet)
-	line("\n[[group.%s.filesystem]]\nmount  = %q\ndevice = %q\ntype   = %q", Group, SharedMount, SharedDisk, "ext4")
+	line("\n[[group.%s.filesystem]]\nmount  = %q\ndevice = %q\ntype   = %q", Group, SharedMount, disk, "ext4")
+	if o.Profile == ProfileDCE {
+		b.WriteString(DCEFilesystems(Group))
+		line("\n[[group.%s.application]]\nprofile = %q", Group, o.Profile)
+	}
 	line("\n[[group.%s.application]]\nname = %q\nrun  = [", Group, "answers")
 	for _, a := range AppCommand(o.App...) {
 		line("  %q,", a)

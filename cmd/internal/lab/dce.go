@@ -17,6 +17,12 @@ const (
 	AggregateDev = "/dev/shared3"
 )
 
+// startDCE is among the files of every installation.
+const startDCE = "/usr/bin/start.dce"
+
+// ProfileDCE is the profile that a lab can have.
+const ProfileDCE = "dce"
+
 // The cell that [Lab.ConfigureDCE] configures.
 const (
 	CellName = "lab.example"
@@ -67,6 +73,14 @@ func (l *Lab) ConfigureDCE(ctx context.Context, host string, daemons ...string) 
 		return fmt.Errorf("cannot configure DCE on %s: %w", host, err)
 	}
 	return nil
+}
+
+// prepareDCE is the day before the first start.
+func (l *Lab) prepareDCE(ctx context.Context, services bool) error {
+	if err := l.ConfigureDCE(ctx, Alpha, "dced", "secd", "cdsadv", "cdsd"); err != nil || !services {
+		return err
+	}
+	return l.EnableServices(ctx)
 }
 
 // ConfigureDFS has DFS export the aggregate, after [Lab.ConfigureDCE].

@@ -13,8 +13,7 @@ import (
 // The stand-ins by hand: what is registered where, what a start finds of an
 // earlier life, and a kernel that does not let go.
 func TestStandIns(t *testing.T) {
-	ctx, l := up(t, Options{Disks: DCEDisks, DiskMiB: 32, Files: DCEFiles()})
-	must(t, l.ConfigureDCE(ctx, Alpha, "dced", "secd", "cdsd"))
+	ctx, l := up(t, Options{Profile: ProfileDCE, DiskMiB: 32})
 	must(t, l.ConfigureDFS(ctx, Alpha))
 	const mount = "mount /dev/shared0 /krb5 && mount /dev/shared1 /etc/dce && mount /dev/shared2 /var/dce"
 	sh(ctx, t, l, Alpha, mount)

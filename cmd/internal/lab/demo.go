@@ -80,7 +80,7 @@ func (d *demo) intro(o Options) {
 Two nodes, alpha and beta, share a disk; a witness has the third vote. A group,
 made of a file system, an address and an application, runs on one of them.
 %s
-
+%s
 A client asks every 5 ms; an answer means that its write is on the disk. All of
 them are checked at the end. A watcher sees every moment at which both nodes
 have what only one may have.
@@ -88,7 +88,19 @@ have what only one may have.
 %d phases: boot, power cut, power back, application killed, address removed,
 planned move. Times count from the fault. Policy: %s. Timers: %s.
 Ctrl-C ends it at any time; nothing is left behind.
-`, home, phases, d.policy, o.Timers.word())
+`, home, o.cast(), phases, d.policy, o.Timers.word())
+}
+
+// cast says who plays beside the application.
+func (o Options) cast() string {
+	if o.Profile != ProfileDCE {
+		return ""
+	}
+	return `
+Before the application DCE is started, in the order of the HACMP guide for DCE
+and DFS: its endpoints and credentials are purged, then start.dce runs. It is a
+stand-in: daemons and files of DCE's names at DCE's places, none of its code.
+`
 }
 
 func (d *demo) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
@@ -292,6 +304,9 @@ func (d *demo) table(o Options, v Verdict, violations []Violation) error {
 		{"down", "take it away"},
 	} {
 		verb, rest, _ := strings.Cut(c[0], " ")
+		if verb == "up" && o.Profile != "" {
+			rest = "--profile " + o.Profile
+		}
 		d.printf("  %-46s %s\n", strings.TrimSpace("understudy lab "+verb+name+" "+rest), c[1])
 	}
 	return nil

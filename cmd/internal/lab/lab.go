@@ -48,7 +48,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	c := charge{Name: o.Name, Dir: o.Dir, Binary: o.Binary, Hosts: o.Hosts, Disks: o.Disks, DiskMiB: o.DiskMiB,
-		Format: o.Format, Conf: []byte(o.Config(o) + o.Extra), Key: newKey(), Services: o.Services, Files: o.Files,
+		Format: o.Format, Conf: []byte(o.Config(o) + o.Extra), Key: newKey(), Services: o.Services && o.Profile == "", Files: o.Files,
 		LifeLine: o.LifeLine, Nice: o.Nice}
 	run := runDir(o.Name)
 	if err := os.MkdirAll(filepath.Dir(run), 0o700); err != nil {
@@ -70,6 +70,13 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		limit, cancel := within(context.WithoutCancel(ctx), downLimit)
 		defer cancel()
 		return nil, errors.Join(fmt.Errorf("cannot make lab %s: %w", o.Name, err), removeLab(limit, o.Name, run, o.Dir))
+	}
+	if o.Profile == ProfileDCE {
+		if err := l.prepareDCE(ctx, o.Services); err != nil {
+			limit, cancel := within(context.WithoutCancel(ctx), downLimit)
+			defer cancel()
+			return nil, errors.Join(fmt.Errorf("cannot make lab %s: %w", o.Name, err), l.Down(limit))
+		}
 	}
 	return l, nil
 }

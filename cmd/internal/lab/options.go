@@ -31,6 +31,9 @@ type Options struct {
 	Policy string // of the group of the default configuration; "" is cascading
 	// Extra is appended to the file, whoever made it.
 	Extra string
+	// Profile "dce" puts the stand-ins for DCE before the application of the default
+	// configuration, installed on the nodes and configured on the shared disks.
+	Profile string
 	// Group is TOML lines put into the default configuration's group table.
 	Group string
 	// Top is TOML lines before the first table.
@@ -157,6 +160,16 @@ func (o Options) withDefaults() (Options, error) {
 		if err := f.check(); err != nil {
 			return o, err
 		}
+	}
+	switch o.Profile {
+	case "":
+	case ProfileDCE:
+		if !slices.ContainsFunc(o.Files, func(f File) bool { return f.Path == startDCE }) {
+			o.Files = append(DCEFiles(), o.Files...)
+		}
+		o.Disks = max(o.Disks, DCEDisks)
+	default:
+		return o, fmt.Errorf("cannot make a lab with profile %q — the profiles are: %s", o.Profile, ProfileDCE)
 	}
 	if o.Disks == 0 {
 		o.Disks = 1

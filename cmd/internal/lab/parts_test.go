@@ -148,7 +148,18 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v was taken", o)
 		}
 	}
-	o, err := Options{Timers: TunedTimers, Policy: "rotating", Group: "restarts = 0", App: []string{"--stop-delay", "1s"}}.withDefaults()
+	if _, err := (Options{Profile: "dfs"}).withDefaults(); err == nil {
+		t.Error("a profile that is none was taken")
+	}
+	o, err := Options{Profile: ProfileDCE, Policy: "rotating"}.withDefaults()
+	must(t, err)
+	again, err := o.withDefaults()
+	must(t, err)
+	if text := o.Config(o); !strings.Contains(text, `hostname = "dcesvc"`) || !strings.Contains(text, `profile = "dce"`) || !strings.Contains(text, `device = "/dev/shared2"`) ||
+		o.Disks != DCEDisks || len(again.Files) != len(o.Files) {
+		t.Errorf("%d disks, %d and %d files:\n%s", o.Disks, len(o.Files), len(again.Files), text)
+	}
+	o, err = Options{Timers: TunedTimers, Policy: "rotating", Group: "restarts = 0", App: []string{"--stop-delay", "1s"}}.withDefaults()
 	must(t, err)
 	text := o.Config(o)
 	for _, want := range []string{`timeout  = "250ms"`, `policy = "rotating"`, "restarts = 0", `"--stop-delay"`,

@@ -80,6 +80,7 @@ func (c *verbs) made(cmd *cobra.Command) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&c.tuned, "tuned", false, "keep-alives every 50 ms and silence after 250 ms, instead of the defaults")
 	f.StringVar(&c.o.Policy, "policy", "", "policy of the group: cascading or rotating")
+	f.StringVar(&c.o.Profile, "profile", "", "dce: stand-ins for DCE's daemons before the lab's application")
 	f.StringVar(&c.o.Dir, "dir", "", "`folder` for disks and logs, on a disk (default /var/lib/understudy-lab/NAME)")
 	f.StringVar(&c.o.Binary, "binary", "", "`program` that the hosts run (default this one)")
 	f.IntVar(&c.o.Nice, "nice", 0, "niceness of the whole lab")
