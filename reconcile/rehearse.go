@@ -29,7 +29,9 @@ const (
 )
 
 // rehearsing reports whether the claim is this boot's and a rehearsal.
-func rehearsing(claim Claim, s *Snapshot) bool { return ours(claim, s) && claim.Rehearsal != NoRehearsal }
+func rehearsing(claim Claim, s *Snapshot) bool {
+	return ours(claim, s) && claim.Rehearsal != NoRehearsal
+}
 
 // missing lists what is not here as it should be; the applications have no part in a
 // rehearsal.

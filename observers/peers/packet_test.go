@@ -27,7 +27,7 @@ func drawPacket(t *rapid.T) packet {
 		cluster: name.Draw(t, "cluster"), sender: name.Draw(t, "sender"), receiver: name.Draw(t, "receiver"), network: name.Draw(t, "network"),
 		challenge: newNonce(), echo: newNonce(), hears: ages.Draw(t, "hears"), heard: ages.Draw(t, "heard"),
 		status: chunk{rapid.Uint32().Draw(t, "version"), rapid.Byte().Draw(t, "index"), rapid.Byte().Draw(t, "of"), rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "text")},
-		clock: rapid.Uint64().Draw(t, "clock"),
+		clock:  rapid.Uint64().Draw(t, "clock"),
 	}
 	return k
 }
