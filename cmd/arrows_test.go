@@ -39,6 +39,9 @@ var arrows = map[string][]string{
 	"cmd":                       {},
 	"cmd/understudy":            {"*"},
 	"cmd/internal/api":          {"config", "fsm", "reconcile", "reconcile/journal"},
+	"cmd/internal/vmlab":        {"cmd/internal/vmlab/*"},
+	"cmd/internal/vmlab/guest":  {"cmd/internal/vmlab/wire"},
+	"cmd/internal/vmlab/wire":   {},
 	"cmd/internal/lab":          {"config", "reconcile", "reconcile/journal", "cmd/internal/api", "cmd/internal/lab/standin"},
 	"cmd/internal/lab/standin":  {},
 }

@@ -17,11 +17,14 @@ import (
 
 	"understudy/cmd/internal/api"
 	"understudy/cmd/internal/lab"
+	"understudy/cmd/internal/vmlab/guest"
 )
 
 func main() {
-	if handled, code := lab.Dispatch(os.Args); handled {
-		os.Exit(code)
+	for _, dispatch := range []func([]string) (bool, int){lab.Dispatch, guest.Dispatch} {
+		if handled, code := dispatch(os.Args); handled {
+			os.Exit(code)
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

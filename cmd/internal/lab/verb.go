@@ -49,6 +49,7 @@ func (c *verbs) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "understudy lab",
 		Short:         "a cluster on this machine, of namespaces; needs root",
+		Long:          "A cluster on this machine, of namespaces; needs root. What namespaces cannot\nshow is shown on emulated machines: understudy lab vm --help",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -1,0 +1,154 @@
+//go:build linux
+
+package vmlab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Scenario is one thing that is shown on real machines.
+type Scenario struct {
+	Name  string
+	Short string // what it shows
+	Lab   Options
+	Run   func(context.Context, *Stage) error
+}
+
+// Scenarios are all that there are, in the order in which they are listed.
+var Scenarios = []Scenario{
+	{"lvm", "a volume group of LVM goes from host to host by its system id, and only with evidence", Options{Guests: 3, Disks: 1, LocalMB: 256}, lvmScenario},
+}
+
+// patience is how long anything is waited for. Guests run under emulation, on a
+// machine that may be busy.
+const patience = 4 * time.Minute
+
+// Stage is a lab with a scenario on it, and what it has shown.
+type Stage struct {
+	*Lab
+	out    io.Writer
+	proved int
+}
+
+// title begins a part of the scenario.
+func (s *Stage) title(format string, args ...any) {
+	fmt.Fprintf(s.out, "\n%6.1f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// note prints what a command said, below the title.
+func (s *Stage) note(text string) {
+	for line := range strings.Lines(strings.TrimRight(text, "\n ")) {
+		fmt.Fprintf(s.out, "          | %s\n", strings.TrimRight(line, "\n"))
+	}
+}
+
+// must runs a line of shell in a guest and fails unless it ends well.
+func (s *Stage) must(ctx context.Context, node, line string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	out, code, err := s.Exec(ctx, node, line)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s: %s ended with exit status %d: %s", node, line, code, strings.TrimSpace(out))
+	}
+	return out, err
+}
+
+// claim is something that a command in a guest proves by what it prints, or fails
+// to prove.
+type claim struct {
+	what string // what is proved, for people
+	node string
+	line string // of shell
+	want string // stands in what it prints; "" for nothing printed at all
+}
+
+// prove runs the command of each claim, prints what it said, and fails at the first
+// that does not show what is claimed.
+func (s *Stage) prove(ctx context.Context, claims ...claim) error {
+	for _, c := range claims {
+		limited, cancel := context.WithTimeout(ctx, patience)
+		out, _, err := s.Exec(limited, c.node, c.line)
+		cancel()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "          %s# %s\n", c.node, c.line)
+		s.note(out)
+		if !c.holds(out) {
+			return fmt.Errorf("not shown: %s: %q is not in %q", c.what, c.want, out)
+		}
+		s.proved++
+		fmt.Fprintf(s.out, "    ok    %s\n", c.what)
+	}
+	return nil
+}
+
+func (c claim) holds(out string) bool {
+	if c.want == "" {
+		return strings.TrimSpace(out) == ""
+	}
+	return strings.Contains(out, c.want)
+}
+
+// await repeats the command of a claim until it holds, and proves it then.
+func (s *Stage) await(ctx context.Context, c claim) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		out, _, err := s.Exec(limited, c.node, c.line)
+		if err == nil && c.holds(out) {
+			return s.prove(ctx, c)
+		}
+		select {
+		case <-limited.Done():
+			return fmt.Errorf("not seen in time: %s: %s# %s printed %q, want %q (%w)", c.what, c.node, c.line, out, c.want, context.Cause(limited))
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// event waits for something that happens to a guest.
+func (s *Stage) event(ctx context.Context, after int, node, name string) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	e, err := s.Wait(limited, after, node, name)
+	if err == nil {
+		fmt.Fprintf(s.out, "          lab: %s of %s at %.1f s (%s)\n", e.Name, e.Node, e.At.Seconds(), e.Note)
+	}
+	return err
+}
+
+// isolate cuts all wires between a guest and the others, or mends them. Every
+// carrier stays up.
+func (s *Stage) isolate(node string, cut bool) error {
+	for _, n := range s.nodes {
+		for i := range networks {
+			if n.name == node {
+				continue
+			}
+			if err := s.Wire(node, n.name, i, Fault{Cut: cut}); err != nil {
+				return err
+			}
+			if err := s.Wire(n.name, node, i, Fault{Cut: cut}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// logs prints the last of understudy's own log on every guest that still answers.
+func (s *Stage) logs(ctx context.Context) {
+	for _, n := range s.nodes {
+		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+		if out, _, err := s.Exec(limited, n.name, "tail -n 40 /var/lib/understudy/run.log"); err == nil {
+			fmt.Fprintf(s.out, "\n          the log of %s:\n", n.name)
+			s.note(out)
+		}
+		cancel()
+	}
+}
