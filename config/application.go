@@ -97,6 +97,10 @@ func (b *builder) startAndStop(f *fileApplication, what string) {
 		b.add(ruleStartNoDaemon, f.Start.line, `write daemons = [{ name = "NAME", exe = "/path/of/daemon" }]`,
 			"%s: start has no daemons, so nothing would tell whether it runs", what)
 	}
+	if n := len(f.Daemons); n > 0 && !slices.ContainsFunc(f.Daemons, func(d fileDaemon) bool { return d.bad || !d.Optional.or(false) }) {
+		b.add(ruleStartNoDaemon, f.Daemons[n-1].Optional.line, "take optional out of one that is always there",
+			"%s: all of its daemons are optional, so nothing would tell whether it runs", what)
+	}
 }
 
 func (b *builder) daemon(f *fileDaemon, before []Daemon, what string) Daemon {

@@ -60,6 +60,7 @@ func (p *printer) surroundings(a *Application) {
 	}
 	p.key("ports", list(ports), "bound by its daemons, free when it has stopped")
 	p.key("mounts", list(a.Mounts), "on shared storage of its group, or it does not start")
+	p.key("local_paths", list(a.LocalPaths), "not on shared storage of its group")
 	p.key("configured", list(a.Configured), "one of them is there where it is configured")
 	p.key("reboot_to_release", strconv.FormatBool(a.RebootToRelease), "true: it holds its disks until the node reboots")
 	p.key("requirements", array(a.Requirements, func(r Requirement) string {

@@ -198,6 +198,7 @@ type fileApplication struct {
 	Replicas        val[[]element]    `toml:"replicas"`
 	Ports           val[[]element]    `toml:"ports"`
 	Mounts          val[[]element]    `toml:"mounts"`
+	LocalPaths      val[[]element]    `toml:"local_paths"`
 	RebootToRelease val[bool]         `toml:"reboot_to_release"`
 	Notice          val[string]       `toml:"notice"`
 	Configured      val[[]element]    `toml:"configured"`

@@ -155,6 +155,8 @@ func (b *builder) hostname(f *fileGroup, policy Policy, what string) string {
 	case policy == Cascading:
 		b.add(ruleHostname, v.line, `take it out, or write policy = "rotating"`,
 			"%s: hostname is set, but the group is cascading and every node keeps its own name", what)
+	case placeholder.MatchString(v.v):
+		b.add(rulePlaceholder, v.line, "write the name that belongs to the service address", "%s: hostname %s is not the name of a service", what, quote(v.v))
 	case v.v != "" && (len(v.v) > maxHostname || !hostSyntax.MatchString(v.v)):
 		b.add(ruleName, v.line, "use letters, digits, '-' and '.' (RFC 1123)", "%s: hostname %s is not a host name", what, quote(v.v))
 	}

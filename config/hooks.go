@@ -17,6 +17,7 @@ func (b *builder) hooks() {
 	for i := range b.file.Hook {
 		if f := &b.file.Hook[i]; !f.bad {
 			b.config.Hooks = append(b.config.Hooks, b.hook(f))
+			b.hookFiles = append(b.hookFiles, f)
 		}
 	}
 }

@@ -132,18 +132,43 @@ func TestRules(t *testing.T) {
 
 // TestProfiles holds the profiles against the guide.
 func TestProfiles(t *testing.T) {
-	if got := strings.Join(Profiles(), " "); got != "dce dfs krb5-kdc samba-epmapper" {
+	if got := strings.Join(Profiles(), " "); got != "dce dce-client dfs dfs-client krb5-kdc samba-epmapper" {
 		t.Errorf("profiles: %s", got)
 	}
 	dce := profiles["dce"]
 	if got := list(stringsOf(dce.Start.v)) + list(stringsOf(dce.Stop.v)); got != `["/usr/bin/start.dce"]["/usr/bin/stop.dce"]` {
 		t.Errorf("dce: %s", got)
 	}
-	if dce.StartLimit.v != 2*time.Minute || !dce.RPCExclude.v || len(dce.Daemons) != 3 || len(dce.Purge) != 2 {
+	if got := list(stringsOf(dce.Mounts.v)) + list(stringsOf(dce.Ports.v)); got != `["/krb5", "/etc/dce", "/var/dce"]["135/tcp", "135/udp", "88/udp"]` {
+		t.Errorf("dce: %s", got)
+	}
+	if dce.StartLimit.v != 2*time.Minute || !dce.RPCExclude.v || len(dce.RPCInterfaces.v) != 2 || len(dce.Purge) != 2 || dce.Notice.v == "" {
 		t.Errorf("dce: %+v", dce)
 	}
-	if dfs := profiles["dfs"]; len(dfs.Daemons) != 3 || len(dfs.Purge) != 0 {
+	var always, probes []string
+	for _, d := range dce.Daemons {
+		if !d.Optional.v {
+			always = append(always, d.Name.v)
+		}
+	}
+	for _, p := range dce.Probes {
+		probes = append(probes, p.Name.v)
+	}
+	if got := list(always) + list(probes); got != `["dced", "secd", "cdsadv", "cdsd"]["rpc", "security", "cds"]` {
+		t.Errorf("dce: %s", got)
+	}
+	if dfs := profiles["dfs"]; !dfs.RebootToRelease.v || len(dfs.Purge) != 0 || len(dfs.LocalPaths.v) != 1 {
 		t.Errorf("dfs: %+v", dfs)
+	}
+	for _, kernel := range []string{"fxd", "dfsbind", "dfsd"} { // no signal ends them
+		if slices.ContainsFunc(profiles["dfs"].Daemons, func(d fileDaemon) bool { return d.Name.v == kernel }) {
+			t.Errorf("dfs: %s is a daemon that a stop has to end", kernel)
+		}
+	}
+	for name, kind := range map[string]Kind{"dce": KindDCEServer, "dce-client": KindDCEClient, "dfs": KindDFSServer, "dfs-client": KindDFSClient, "krb5-kdc": KindOther, "samba-epmapper": KindOther} {
+		if got := Kind(profiles[name].Kind.v); got != kind {
+			t.Errorf("%s: kind %q", name, got)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func (b *builder) nature(f *fileApplication, a *Application, what string) {
 	a.RPCInterfaces = b.variables(&f.RPCInterfaces, what+": rpc_interfaces")
 	a.Ports = b.ports(&f.Ports, what)
 	a.Mounts = b.paths(&f.Mounts, what+": mounts")
+	a.LocalPaths = b.paths(&f.LocalPaths, what+": local_paths")
 	a.Configured = b.paths(&f.Configured, what+": configured")
 	a.RebootToRelease = f.RebootToRelease.or(false)
 	a.Notice = f.Notice.or("")

@@ -55,6 +55,9 @@ func CheckWith(name string, data []byte, own map[string]ProfileFile) (*Config, [
 	b.groups()
 	b.services()
 	b.hooks()
+	b.configurations()
+	b.table()
+	b.lint()
 	b.sum(data)
 	findings := r.sorted()
 	if len(findings.errors()) > 0 {
@@ -81,6 +84,8 @@ type builder struct {
 	*report
 	file   *fileConfig
 	config *Config
+
+	hookFiles []*fileHook // of the hooks of config
 
 	own  map[string]ProfileFile      // the user's own profiles, by name
 	used map[string]*fileApplication // those of them that the file names; nil: it cannot be used

@@ -18,7 +18,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestFindings checks files against the exact findings, each with the line of the
 // file it points at. A case NAME has two sections: NAME.toml, a whole file, or
-// NAME.edit, a change to testdata/base.toml; and NAME.findings.
+// NAME.edit, a change to testdata/base.toml or to the file that the archive's comment
+// names after "Base: "; and NAME.findings.
 func TestFindings(t *testing.T) {
 	base := read(t, filepath.Join("testdata", "base.toml"))
 	archives, err := filepath.Glob(filepath.Join("testdata", "*.txtar"))
@@ -29,6 +30,10 @@ func TestFindings(t *testing.T) {
 	for _, name := range archives {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			comment, files := parseArchive(read(t, name))
+			base := base
+			if _, other, ok := strings.Cut(comment, "Base: "); ok {
+				base = read(t, filepath.Join("testdata", strings.TrimSpace(other)))
+			}
 			var out []section
 			want := make(map[string]string)
 			for _, f := range files {
@@ -149,7 +154,7 @@ func edit(t *testing.T, base, change string) string {
 		case from == "":
 			base += to
 		case strings.Count("\n"+base, "\n"+from) != 1:
-			t.Fatalf("not exactly once in base.toml:\n%s", from)
+			t.Fatalf("not exactly once in the base:\n%s", from)
 		default:
 			base = strings.Replace("\n"+base, "\n"+from, "\n"+to, 1)[1:]
 		}

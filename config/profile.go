@@ -125,7 +125,6 @@ func (b *builder) applyProfile(f *fileApplication, what string) {
 	inherit(&f.StartLimit, p.StartLimit, line)
 	inherit(&f.StopLimit, p.StopLimit, line)
 	inherit(&f.ProbeLimit, p.ProbeLimit, line)
-	inherit(&f.ProbeInterval, p.ProbeInterval, line)
 	inherit(&f.Environment, p.Environment, line)
 	inherit(&f.RPCExclude, p.RPCExclude, line)
 	inherit(&f.RPCInterfaces, p.RPCInterfaces, line)
@@ -134,6 +133,7 @@ func (b *builder) applyProfile(f *fileApplication, what string) {
 	inherit(&f.Replicas, p.Replicas, line)
 	inherit(&f.Ports, p.Ports, line)
 	inherit(&f.Mounts, p.Mounts, line)
+	inherit(&f.LocalPaths, p.LocalPaths, line)
 	inherit(&f.RebootToRelease, p.RebootToRelease, line)
 	inherit(&f.Notice, p.Notice, line)
 	inherit(&f.Configured, p.Configured, line)
@@ -155,6 +155,9 @@ func (b *builder) applyProfile(f *fileApplication, what string) {
 			moveTo(&d.Command, line)
 			f.Probes = append(f.Probes, d)
 		}
+	}
+	if f.Probe.set || len(f.Probes) > 0 {
+		inherit(&f.ProbeInterval, p.ProbeInterval, line)
 	}
 	if f.Requirements == nil {
 		for _, d := range p.Requirements {

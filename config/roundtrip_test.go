@@ -115,6 +115,9 @@ func anyConfig(t *rapid.T) *config.Config {
 		}
 		c.Hooks = append(c.Hooks, h)
 	}
+	for i := range c.Groups {
+		c.Groups[i].Configuration, _ = c.Amounts(&c.Groups[i])
+	}
 	return c
 }
 

@@ -96,6 +96,28 @@ const (
 	ruleHookStop       = "C079"
 	ruleLocal          = "C080"
 	ruleReboot         = "C081"
+
+	ruleConfiguration     = "C082"
+	ruleSupported         = "C083"
+	ruleServerOnPeer      = "C084"
+	ruleClientMoves       = "C085"
+	ruleNeedsClient       = "C086"
+	ruleDFSNeeds          = "C087"
+	ruleStandbyConfigured = "C088"
+	ruleServerService     = "C089"
+	ruleOneDCE            = "C090"
+	ruleServiceLabel      = "C091"
+	ruleSharedMount       = "C092"
+	ruleLocalPath         = "C093"
+	ruleExports           = "C094"
+	ruleReplicas          = "C095"
+	rulePeerPurge         = "C096"
+	ruleServiceName       = "C097"
+	rulePlaceholder       = "C098"
+	ruleSameAction        = "C099"
+	ruleTooMany           = "C100"
+	ruleAutomaticName     = "C101"
+	ruleLogVolume         = "C102"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -159,7 +181,7 @@ var rules = []Rule{
 	{ruleRunAndStart, Error, "an application has run or start, not both"},
 	{ruleRunAndStop, Error, "an application with run has no stop, since run is its stop too"},
 	{ruleStartNoStop, Error, "start and stop are given together"},
-	{ruleStartNoDaemon, Error, "an application with start says how its processes are recognised"},
+	{ruleStartNoDaemon, Error, "an application with start says how its processes are recognised, and one of them is always there"},
 	{ruleRunAndDaemon, Error, "an application with run has no daemons, since its process is known"},
 	{ruleDaemonHow, Error, "a daemon is recognised by exe, pid_file or match"},
 	{ruleRegexp, Error, "match is a regular expression (RE2)"},
@@ -182,6 +204,27 @@ var rules = []Rule{
 	{ruleHookStop, Error, "only a hook of a group's taking up may stop the plan"},
 	{ruleLocal, Error, "a local file system lies outside of the volume groups that move"},
 	{ruleReboot, Error, "a node reboots by itself only for an application that holds its disks until a reboot"},
+	{ruleConfiguration, Error, "the groups amount to the configuration that the file states"},
+	{ruleSupported, Error, "DCE and DFS are in one of the four configurations of the guide"},
+	{ruleServerOnPeer, Error, "no server of DCE or DFS is on a node of a mutual takeover"},
+	{ruleClientMoves, Error, "in a mutual takeover a client of DCE or DFS is a service of both nodes, and no group takes it along"},
+	{ruleNeedsClient, Error, "an application that uses DCE or DFS finds a client before it in its group, or on every node of it"},
+	{ruleDFSNeeds, Error, "DFS has DCE before it, in its group or on its node"},
+	{ruleStandbyConfigured, Error, "where a group holds DCE or DFS, its nodes have no client of their own: nothing is configured on a standby"},
+	{ruleServerService, Error, "a server of DCE or DFS belongs to a group"},
+	{ruleOneDCE, Error, "a host has one dced"},
+	{ruleServiceLabel, Error, "a group with servers of DCE or DFS, or with applications that use them, has a service address"},
+	{ruleSharedMount, Error, "the mounts that an application names are file systems of its group on shared storage"},
+	{ruleLocalPath, Error, "the local_paths of an application, such as the cache of DFS, are not on shared storage"},
+	{ruleExports, Warning, "what a DFS file server exports is an aggregate or a file system of its group"},
+	{ruleReplicas, Warning, "a group protects a server that can be written, since a replica is never made the master by itself"},
+	{rulePeerPurge, Error, "nothing of DCE is purged in a mutual takeover, where the other node's clients use it"},
+	{ruleServiceName, Error, "a rotating group with a DCE server sets the host name"},
+	{rulePlaceholder, Error, "a host name is that of a service, and no placeholder"},
+	{ruleSameAction, Error, "no action is both an application's and a hook's, or that of two hooks at the same moment"},
+	{ruleTooMany, Error, "no node can have more than ten addresses for RPC servers to keep off"},
+	{ruleAutomaticName, Warning, "volume groups and logical volumes that move have names that no system gives by itself"},
+	{ruleLogVolume, Error, "the log of a file system is in its volume group, or it would not be there after a takeover"},
 }
 
 var severities = func() map[string]Severity {

@@ -296,6 +296,9 @@ type Application struct {
 	// storage: without them it would begin anew on the disk below (guide, "Planning
 	// Considerations for DCE").
 	Mounts []string
+	// LocalPaths must not lie on shared storage of its group, as the cache of a DFS
+	// client (guide, "Planning Considerations for DFS").
+	LocalPaths []string
 	// RebootToRelease: once started, it holds the disks until the host is rebooted,
 	// as the kernel parts of DFS do (guide, "DFS Reintegration Actions").
 	RebootToRelease bool

@@ -247,7 +247,7 @@ func appItem(group string, a config.Application, s *Snapshot) Item {
 	for _, d := range st.Daemons {
 		if len(d.Processes) > 0 {
 			up = append(up, d.Name)
-		} else {
+		} else if !d.Optional {
 			down = append(down, d.Name)
 		}
 	}

@@ -85,7 +85,7 @@ func (s *Snapshot) drop(ip netip.Addr) {
 func (s *Snapshot) run(group string, a config.Application) {
 	st := AppState{Group: group, App: a.Name}
 	for i, d := range a.Daemons {
-		st.Daemons = append(st.Daemons, DaemonState{Name: d.Name, Processes: []Process{{PID: 1000 + i, Start: 1, Exe: d.Exe}}})
+		st.Daemons = append(st.Daemons, DaemonState{Name: d.Name, Optional: d.Optional, Processes: []Process{{PID: 1000 + i, Start: 1, Exe: d.Exe}}})
 	}
 	if len(a.Probes) > 0 {
 		st.Probe = ProbeGood
@@ -106,7 +106,7 @@ func (s *Snapshot) setApp(st AppState) {
 func stopped(a config.Application) []DaemonState {
 	out := make([]DaemonState, len(a.Daemons))
 	for i, d := range a.Daemons {
-		out[i].Name = d.Name
+		out[i].Name, out[i].Optional = d.Name, d.Optional
 	}
 	return out
 }

@@ -20,8 +20,8 @@ func drawHooks(t *rapid.T, b *strings.Builder, group string, rotating bool) {
 	}
 	for k := range rapid.IntRange(0, 4).Draw(t, "hooks") {
 		event := rapid.SampledFrom(events).Draw(t, "event")
-		fmt.Fprintf(b, "[[hook]]\nname = \"%s-%d\"\ngroup = %q\nevent = %q\nwhen = %q\ncommand = [\"/usr/bin/hook\"]\n",
-			group, k, group, event, rapid.SampledFrom([]string{"pre", "post"}).Draw(t, "when"))
+		fmt.Fprintf(b, "[[hook]]\nname = \"%s-%d\"\ngroup = %q\nevent = %q\nwhen = %q\ncommand = [\"/usr/bin/hook\", \"%d\"]\n",
+			group, k, group, event, rapid.SampledFrom([]string{"pre", "post"}).Draw(t, "when"), k)
 		if event == "acquire" && rapid.Bool().Draw(t, "stop") {
 			b.WriteString("on_failure = \"stop\"\n")
 		}

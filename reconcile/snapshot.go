@@ -154,6 +154,7 @@ const (
 type DaemonState struct {
 	Name      string
 	Processes []Process // by pid; empty means it does not run
+	Optional  bool      // as declared: it need not run while its application is up
 }
 
 // Process is identified by pid and start time together.

@@ -320,9 +320,11 @@ func short(bootID string) string {
 }
 
 func daemonNames(a config.Application) string {
-	names := make([]string, len(a.Daemons))
-	for i, d := range a.Daemons {
-		names[i] = d.Name
+	var names []string
+	for _, d := range a.Daemons {
+		if !d.Optional {
+			names = append(names, d.Name)
+		}
 	}
 	return strings.Join(names, ", ")
 }

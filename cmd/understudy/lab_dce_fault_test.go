@@ -29,7 +29,7 @@ func TestDCEStartThatOnlySaysSo(t *testing.T) {
 	}
 	why := b.understudy(lab.Alpha, "why", "dce")
 	for _, want := range []string{
-		"alpha does not take it: cannot take it up here: start dce: cannot start dce of group dce: /usr/bin/start.dce: dced, secd, cdsd not there",
+		"alpha does not take it: cannot take it up here: start dce: cannot start dce of group dce: /usr/bin/start.dce: dced, secd, cdsadv, cdsd not there",
 		"/usr/bin/start.dce: secd not there: it took longer than 2s — mend it, then: understudy clear dce",
 	} {
 		if !strings.Contains(why, want) {

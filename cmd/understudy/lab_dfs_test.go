@@ -19,6 +19,7 @@ device = "` + lab.AggregateDev + `"
 
 [[group.dce.application]]
 profile = "dfs"
+local_paths = [] # no client of DFS
 ` + dfs
 }
 

@@ -270,8 +270,8 @@ func TestExternalDCERotating(t *testing.T) {
 func TestExternalDFSWaitsForTheReboot(t *testing.T) {
 	group := strings.NewReplacer("rotating", "cascading", `hostname = "dcesvc"`, "").Replace(externalDCE()) + `
 [[group.dce.application]]
-profile           = "dfs"
-reboot_to_release = true
+profile     = "dfs"
+local_paths = [] # no client of DFS
 `
 	o := externalOptions(group, lab.DCEFiles()...)
 	o.Disks, o.DiskMiB = lab.DCEDisks, 32

@@ -189,7 +189,7 @@ func (b *bench) until(host, what string, cond func(api.GroupStatus) bool) api.Gr
 func (b *bench) serving(host string) api.GroupStatus {
 	b.t.Helper()
 	return b.until(host, "serving", func(g api.GroupStatus) bool {
-		return g.Claim.Holder == host && !g.Claim.Released && g.Phase == "serving"
+		return g.Claim.Holder == host && !g.Claim.Released && g.Phase == "serving" && g.Flight == nil
 	})
 }
 

@@ -116,7 +116,7 @@ func eligible(a config.Application, s reconcile.AppState) *target {
 	}
 	t := &target{app: a}
 	for _, d := range s.Daemons {
-		if len(d.Processes) == 0 {
+		if len(d.Processes) == 0 && !d.Optional {
 			return nil
 		}
 		for _, q := range d.Processes {

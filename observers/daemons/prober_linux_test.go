@@ -91,6 +91,21 @@ func TestProbeVerdicts(t *testing.T) {
 	}
 }
 
+// An application whose optional daemons are absent is probed all the same.
+func TestProbeWithoutOptionalDaemons(t *testing.T) {
+	run := []reconcile.Process{{PID: 1, Start: 1}}
+	a := config.Application{Name: "a", Probes: []config.Probe{{Command: []string{"/bin/true"}}}, ProbeInterval: time.Second}
+	state := func(always, optional []reconcile.Process) reconcile.AppState {
+		return reconcile.AppState{Daemons: []reconcile.DaemonState{{Name: "always", Processes: always}, {Name: "optional", Processes: optional, Optional: true}}}
+	}
+	if got := eligible(a, state(run, nil)); got == nil || len(got.processes) != 1 {
+		t.Errorf("without the optional one: %+v", got)
+	}
+	if got := eligible(a, state(nil, run)); got != nil {
+		t.Errorf("without the other: %+v", got)
+	}
+}
+
 // A probe that is killed for its time takes its children with it.
 func TestProbeIsKilledWithItsChildren(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")

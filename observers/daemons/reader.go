@@ -126,7 +126,7 @@ func (r *Reader) Look(ctx context.Context, now time.Time) ([]reconcile.AppState,
 		a := &r.apps[i]
 		s := reconcile.AppState{Group: a.group, App: a.name, Daemons: make([]reconcile.DaemonState, len(a.rules))}
 		for j := range a.rules {
-			s.Daemons[j] = reconcile.DaemonState{Name: a.rules[j].name, Processes: slices.Clone(a.found[j])}
+			s.Daemons[j] = reconcile.DaemonState{Name: a.rules[j].name, Optional: a.rules[j].optional, Processes: slices.Clone(a.found[j])}
 		}
 		out = append(out, s)
 	}

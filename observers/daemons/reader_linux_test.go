@@ -124,6 +124,25 @@ func TestFoundByDeletedExe(t *testing.T) {
 	want(t, r, one.Process.Pid)
 }
 
+// What is optional is told, and looked for like the rest.
+func TestOptionalIsTold(t *testing.T) {
+	exe := program(t)
+	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe, Optional: true}), "alpha", t.TempDir(), boot)
+	must(t, err)
+	look := func() reconcile.DaemonState {
+		got, err := r.Look(t.Context(), time.Now())
+		must(t, err)
+		return got[0].Daemons[0]
+	}
+	if d := look(); !d.Optional || len(d.Processes) != 0 {
+		t.Errorf("%+v", d)
+	}
+	cmd := start(t, exe, "60")
+	if d := look(); !d.Optional || len(d.Processes) != 1 || d.Processes[0].PID != cmd.Process.Pid {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestAllCriteriaMustHold(t *testing.T) {
 	exe := program(t)
 	r, err := NewReader(file1(config.Daemon{Name: "d", Exe: exe, Match: `dced 7[0-9]$`}), "alpha", t.TempDir(), boot)

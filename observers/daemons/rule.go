@@ -18,13 +18,15 @@ type rule struct {
 	real    string // exe with symbolic links resolved, or exe
 	pidFile string
 	match   *regexp.Regexp
+
+	optional bool // passed on to the state
 }
 
 // scanned reports whether the processes have to be searched for.
 func (r *rule) scanned() bool { return r.record == "" && r.pidFile == "" }
 
 func newRule(d config.Daemon) (rule, error) {
-	r := rule{name: d.Name, exe: d.Exe, real: d.Exe, pidFile: d.PIDFile}
+	r := rule{name: d.Name, exe: d.Exe, real: d.Exe, pidFile: d.PIDFile, optional: d.Optional}
 	if d.Match != "" {
 		re, err := regexp.Compile(d.Match)
 		if err != nil {

@@ -35,7 +35,7 @@ func lookFor(group string, apps ...config.Application) func(context.Context) ([]
 		for _, a := range apps {
 			st := reconcile.AppState{Group: group, App: a.Name}
 			for _, d := range a.Daemons {
-				ds := reconcile.DaemonState{Name: d.Name}
+				ds := reconcile.DaemonState{Name: d.Name, Optional: d.Optional}
 				for _, pid := range pids {
 					b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 					line := strings.Join(strings.Split(strings.TrimRight(string(b), "\x00"), "\x00"), " ")
@@ -198,6 +198,36 @@ echo done`)}
 	}
 	t.Logf("stopped in %s", time.Since(began))
 	for _, line := range []string{onStdout, escaped, hidden, "/bin/sh " + stubborn} {
+		if n := running(t, line); n != 0 {
+			t.Errorf("%d of %q are left", n, line)
+		}
+	}
+}
+
+// An optional daemon is not waited for, and is ended like the others where it runs.
+func TestOptionalDaemons(t *testing.T) {
+	dir := t.TempDir()
+	always, configured := aSleep(), aSleep()
+	app := appNamed(t)
+	app.Start = []string{script(t, dir+"/start", `(setsid sh -c 'setsid `+always+` &' &)
+(setsid sh -c 'setsid `+configured+` &' &)`)}
+	app.Stop = []string{script(t, dir+"/stop", "exit 0")}
+	app.StopLimit = time.Second
+	app.Daemons = []config.Daemon{{Name: "always", Match: always}, {Name: "configured", Match: configured, Optional: true}, {Name: "not-here", Match: aSleep(), Optional: true}}
+	h := appHost(t, app)
+	if err := h.Do(within(t, 20*time.Second), reconcile.Start{Group: "g", App: app}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Do(within(t, 20*time.Second), reconcile.Verify{Group: "g", App: app}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 20*time.Second)
+	for running(t, configured) == 0 && pause(ctx, time.Millisecond) { // nobody has waited for it
+	}
+	if err := h.Do(within(t, 20*time.Second), reconcile.Stop{Group: "g", App: app}); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{always, configured} {
 		if n := running(t, line); n != 0 {
 			t.Errorf("%d of %q are left", n, line)
 		}

@@ -266,12 +266,12 @@ func (h *Host) recorded(group string, app config.Application) (reconcile.Process
 	return p, nil
 }
 
-// split tells the daemons that run from those that do not.
+// split tells the daemons that run from those that should and do not.
 func split(st reconcile.AppState) (up, missing []string) {
 	for _, d := range st.Daemons {
 		if len(d.Processes) > 0 {
 			up = append(up, d.Name)
-		} else {
+		} else if !d.Optional {
 			missing = append(missing, d.Name)
 		}
 	}
