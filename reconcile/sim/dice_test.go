@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"sync"
+	"time"
+)
+
+// dice gives every chance of a run. A throw depends on the seed, on what it is for,
+// and on how often that was asked before; so one node's throws do not depend on what
+// another did meanwhile, nor on which goroutine ran first.
+type dice struct {
+	seed uint64
+
+	mu    sync.Mutex
+	count map[string]uint64
+}
+
+func newDice(seed uint64) *dice { return &dice{seed: seed, count: map[string]uint64{}} }
+
+func (d *dice) throw(what string) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.count[what]++
+	h := fnv.New64a()
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], d.seed)
+	binary.LittleEndian.PutUint64(b[8:], d.count[what])
+	h.Write(b[:])
+	h.Write([]byte(what))
+	x := h.Sum64() // FNV leaves the high bits poor: finish as splitmix64 does
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// chance is true in one of n throws.
+func (d *dice) chance(what string, n uint64) bool { return n > 0 && d.throw(what)%n == 0 }
+
+// pick is a number from 0 to n−1.
+func (d *dice) pick(what string, n int) int { return int(d.throw(what) % uint64(n)) }
+
+// between is a time from low to high. Nanoseconds are thrown too, so that no two
+// things happen at the same moment.
+func (d *dice) between(what string, low, high time.Duration) time.Duration {
+	return low + time.Duration(d.throw(what)%uint64(high-low))
+}
