@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"reconcile/lease":           {"config", "reconcile"},
 	"reconcile/lease/leasetest": {"config", "reconcile", "reconcile/lease"},
 	"reconcile/lease/etcd":      {"config", "reconcile", "reconcile/lease"},
+	"reconcile/sim":             {},
 	"observers":                 {"config", "reconcile", "observers/*"},
 	"observers/addrs":           {"config", "reconcile", "observers/*"},
 	"observers/aix":             {"reconcile"},

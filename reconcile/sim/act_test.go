@@ -142,6 +142,9 @@ func (h *host) unmount(fs config.Filesystem) error {
 			return fmt.Errorf("%s is busy: %s", fs.Mount, app)
 		}
 	}
+	if h.lingers[fs.Device] {
+		return fmt.Errorf("%s is busy", fs.Mount)
+	}
 	key := "unmount/" + h.name
 	if h.w.chance(key, h.w.mishaps().lingers) { // something unseen keeps it, as a mount in another namespace does
 		h.lingers[fs.Device] = true
@@ -157,6 +160,11 @@ func (h *host) purge(st reconcile.PurgeFiles) error {
 	for _, v := range h.mounts {
 		if v.fs.Mount != st.Mount {
 			continue
+		}
+		for app, device := range h.apps {
+			if device == v.fs.Device {
+				h.w.bad(h.name, "%s is purged under %s", st.Purge.Path, app)
+			}
 		}
 		for path := range v.files {
 			if path == st.Purge.Path || st.Purge.Tree && strings.HasPrefix(path, st.Purge.Path+"/") {
@@ -205,6 +213,12 @@ func (h *host) start(st reconcile.Start) error {
 		}
 	}
 	h.apps[id] = device
+	if st.App.RebootToRelease { // its kernel part never lets go
+		if h.dirty[st.Group] != h.boot {
+			w.bad(h.name, "%s is started and nothing on disk says so", id)
+		}
+		h.lingers[device] = true
+	}
 	return nil
 }
 
@@ -233,6 +247,13 @@ func (p *process) SavedHostname() string {
 	p.h.w.mu.Lock()
 	defer p.h.w.mu.Unlock()
 	return p.h.saved
+}
+
+// Dirty implements loop.Actor.
+func (p *process) Dirty() (map[string]string, error) {
+	p.h.w.mu.Lock()
+	defer p.h.w.mu.Unlock()
+	return maps.Clone(p.h.dirty), nil
 }
 
 // authority demands that a host that touches shared storage holds the claim, as

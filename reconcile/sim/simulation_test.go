@@ -77,6 +77,25 @@ start = ["/bin/up"]
 stop = ["/bin/down"]
 daemons = [{ name = "one", exe = "/bin/one" }, { name = "two", exe = "/bin/two" }]
 purge = [{ path = "/srv/cell/map" }]
+[group.dfs]
+policy = "cascading"
+nodes = ["beta", "alpha"]
+%s
+[[group.dfs.address]]
+label = "dfs"
+prefix = "10.7.0.52/24"
+network = "public"
+[[group.dfs.filesystem]]
+mount = "/srv/dfs"
+device = "/dev/dfs"
+type = "ext4"
+[[group.dfs.application]]
+name = "exporter"
+start = ["/bin/up"]
+stop = ["/bin/down"]
+daemons = [{ name = "export", exe = "/bin/export" }]
+purge = [{ path = "/srv/dfs/map" }]
+reboot_to_release = true
 `
 
 // newWorld makes the world of a seed: the seed also chooses timers and policies,
@@ -85,7 +104,8 @@ func newWorld(seed uint64, dir string) (*world, error) {
 	d := newDice(seed)
 	timers := []string{"", "[lease]\nttl = \"3s\"\nmargin = \"600ms\"\nrenew = \"300ms\"\nrequest = \"500ms\"\n[keepalive]\ninterval = \"50ms\"\ntimeout = \"250ms\"\n"}[d.pick("timers", 2)]
 	policy := []string{"", "fallback = \"never\"", "on_release_failure = \"self-fence\"", "settle = \"0s\""}[d.pick("policy", 4)]
-	cfg, err := config.Parse("sim.toml", fmt.Appendf(nil, base, timers, policy))
+	reboot := []string{"", "reboot = \"automatic\"", "fallback = \"never\""}[d.pick("reboot", 3)]
+	cfg, err := config.Parse("sim.toml", fmt.Appendf(nil, base, timers, policy, reboot))
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +218,9 @@ func (w *world) clear() {
 			continue
 		}
 		for _, g := range w.cfg.Groups {
+			if d := st.Decisions[g.Name]; d.Status.Dirty && d.Phase == reconcile.Waiting && !d.Transition.To.Holds() {
+				w.reboot(p.h)
+			}
 			if m := st.Snapshot.Memory[g.Name]; m.Failed != "" || m.Stuck != "" {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 				_ = p.loop.Clear(ctx, g.Name)
@@ -205,6 +228,14 @@ func (w *world) clear() {
 			}
 		}
 	}
+}
+
+// reboot is the person who does what a barrier waits for.
+func (w *world) reboot(h *host) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h.off("a person reboots it")
+	time.AfterFunc(10*time.Second, func() { w.mu.Lock(); defer w.mu.Unlock(); h.on() })
 }
 
 // result is what one run showed.
