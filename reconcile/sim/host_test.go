@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"understudy/config"
 	"understudy/reconcile"
@@ -26,6 +27,7 @@ type host struct {
 	freezes  int           // how often, in all
 	thaw     chan struct{} // closed when it goes on
 	dark     map[string]bool
+	cutSince time.Time         // when it lost the majority of the store; zero: it has it
 	mounts   map[string]*view  // device -> what this kernel has of it
 	lingers  map[string]bool   // device -> in use although no mount is seen
 	addrs    map[string]bool   // label

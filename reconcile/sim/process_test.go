@@ -177,7 +177,12 @@ func (p *process) selfFence(reason string) {
 func (p *process) fence(ctx context.Context, f reconcile.Fence) error {
 	w, key := p.h.w, "fence/"+p.h.name
 	hangs, fails := w.chance(key+"/hang", w.mishaps().fenceHangs), w.chance(key+"/fail", w.mishaps().fenceFails)
-	w.note(p.h.name, "fences %s", f.Node)
+	w.mu.Lock()
+	w.say(p.h.name, "fences %s", f.Node)
+	if !p.h.cutSince.IsZero() && time.Since(p.h.cutSince) > time.Second {
+		w.bad(p.h.name, "is cut off and fences %s", f.Node)
+	}
+	w.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
 		return context.Cause(ctx)

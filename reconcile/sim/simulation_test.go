@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ import (
 var (
 	seeds = flag.Int("seeds", 60, "how many runs the search makes")
 	first = flag.Uint64("seed", 1, "the first seed; with -seeds 1 a run is made again")
+	plant = flag.String("planted", "", "plant bugs whose name has this in it, or all, and find each")
+	stop  = flag.Bool("stop", false, "make no more runs once one has failed")
 	told  = flag.Bool("timeline", false, "print the timeline of every run")
 )
 
@@ -280,6 +283,7 @@ func scratch(t *testing.T) string {
 func TestSimulation(t *testing.T) {
 	var mu sync.Mutex
 	var all result
+	var failed atomic.Bool
 	t.Cleanup(func() {
 		slices.Sort(all.outages)
 		if n := len(all.outages); n > 0 {
@@ -291,8 +295,12 @@ func TestSimulation(t *testing.T) {
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
+			if *stop && failed.Load() {
+				return
+			}
 			r := simulate(t, seed)
 			if len(r.wrong) > 0 {
+				failed.Store(true)
 				t.Errorf("%s\n\nagain: go test ./reconcile/sim -run Simulation -seeds 1 -seed %d\n\n%s", strings.Join(r.wrong, "\n"), seed, r.timeline)
 			} else if *told {
 				t.Log(r.timeline)

@@ -146,8 +146,10 @@ func (w *world) connect() {
 		}
 		if 2*n > len(all) {
 			h.link.Heal()
-		} else {
+			h.cutSince = time.Time{}
+		} else if h.cutSince.IsZero() {
 			h.link.Cut()
+			h.cutSince = time.Now()
 		}
 	}
 }
