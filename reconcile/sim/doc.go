@@ -15,5 +15,7 @@
 // out steps and lets faults happen; it takes no decision of a node.
 //
 // Who calls it: its own tests. A short search runs with every test; a long one is
-// `go test ./reconcile/sim -run Simulation -seeds 10000`.
+// `go test ./reconcile/sim -run Simulation -seeds 10000 -timeout 0`. That it would find
+// something is shown by bugs planted into the real source:
+// `go test ./reconcile/sim -run Planted -planted all -v -timeout 0`.
 package sim

@@ -22,7 +22,7 @@ import (
 var (
 	seeds = flag.Int("seeds", 60, "how many runs the search makes")
 	first = flag.Uint64("seed", 1, "the first seed; with -seeds 1 a run is made again")
-	plant = flag.String("planted", "", "plant bugs whose name has this in it, or all, and find each")
+	plant = flag.String("planted", "the fence is skipped", "plant the bugs whose names have this in them, or all, and find each")
 	stop  = flag.Bool("stop", false, "make no more runs once one has failed")
 	told  = flag.Bool("timeline", false, "print the timeline of every run")
 )
