@@ -14,7 +14,7 @@ import (
 // ends at once. Both give up, take back what they had taken, and say what is
 // missing; when it is mended, a person's word is enough.
 func TestDCEStartThatOnlySaysSo(t *testing.T) {
-	b := bareDCE(t, dceGroup("", "start_limit = \"2s\"\nstop_limit = \"3s\"\n"))
+	b := bareDCE(t, dceGroup("restarts = 0", "start_limit = \"2s\"\nstop_limit = \"3s\"\n"))
 	b.fault(lab.Alpha, "start.dce.nothing")
 	b.fault(lab.Beta, "start.dce.half")
 	b.must(b.EnableServices(b.ctx))

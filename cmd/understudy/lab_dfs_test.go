@@ -90,7 +90,6 @@ func TestDFSReintegrationWaitsForTheRebootOfTheStandby(t *testing.T) {
 	if g, err := b.group(lab.Alpha); err != nil || g.Role != "standby" {
 		t.Errorf("alpha is %s (%v)", g.Role, err)
 	}
-	b.must(b.SetPower(b.ctx, lab.Beta, "fail")) // or alpha may be faster than the boot, and fence it
 	b.must(b.Crash(b.ctx, lab.Beta))
 	b.must(b.Start(b.ctx, lab.Beta))
 	if g := b.serving(lab.Alpha); g.Claim.Evidence != "other boot id" {
@@ -109,7 +108,6 @@ func TestDFSReintegrationByAutomaticReboot(t *testing.T) {
 	b.must(b.Crash(b.ctx, lab.Alpha))
 	b.serving(lab.Beta)
 	before := b.boot(lab.Beta)
-	b.must(b.SetPower(b.ctx, lab.Beta, "fail")) // or alpha may be faster than the boot, and fence it
 	b.must(b.Start(b.ctx, lab.Alpha))
 	if g := b.serving(lab.Alpha); g.Claim.Evidence != "other boot id" {
 		t.Errorf("evidence: %+v", g.Claim)
@@ -123,7 +121,7 @@ func TestDFSReintegrationByAutomaticReboot(t *testing.T) {
 
 // A start.dfs that fails on the standby: DFS and DCE are stopped there, and nothing
 // is unmounted, for the kernel may hold the disks by now. The owner, back meanwhile,
-// takes the group when the standby has been rebooted.
+// takes the group when the standby has been shut down.
 func TestDFSFailedStartIsUndoneByAReboot(t *testing.T) {
 	b := newDFS(t, "restarts = 0", "start_limit = \"2s\"\nstop_limit = \"3s\"\n")
 	b.fault(lab.Beta, "start.dfs.half")
@@ -140,12 +138,18 @@ func TestDFSFailedStartIsUndoneByAReboot(t *testing.T) {
 	if state(g, "/var/dce") != "present" {
 		t.Errorf("beta unmounted: %+v", g.Resources)
 	}
-	b.must(b.SetPower(b.ctx, lab.Beta, "fail"))
 	b.must(b.Start(b.ctx, lab.Alpha))
 	b.ready(lab.Alpha)
-	b.must(b.Crash(b.ctx, lab.Beta))
+	b.must(b.Crash(b.ctx, lab.Beta)) // shut down, and a person says so; alpha gives it time to boot
+	b.until(lab.Alpha, "giving beta time", func(g api.GroupStatus) bool {
+		return strings.HasPrefix(g.Reason, "beta stood still to be shut down or rebooted, and is silent")
+	})
+	b.understudy(lab.Alpha, "confirm-down", "beta", "--yes", "beta", "--reason", "shut down")
+	if g := b.serving(lab.Alpha); g.Claim.Evidence != "operator" {
+		t.Errorf("evidence: %+v", g.Claim)
+	}
 	b.must(b.Start(b.ctx, lab.Beta))
-	b.serving(lab.Alpha)
+	b.until(lab.Beta, "remembering that it failed", func(g api.GroupStatus) bool { return g.Failed != "" && g.Phase == "blocked" && g.Role == "standby" })
 	b.understudy(lab.Beta, "clear", "dce") // mended, says a person
 	b.ready(lab.Beta)
 	b.saw(lab.Alpha, "beta start.dce", "beta start.dfs", "beta stop.dfs", "beta stop.dce done", "alpha start.dce endpoints=none creds=0", "alpha start.dfs")
