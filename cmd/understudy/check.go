@@ -14,10 +14,12 @@ func checkCommand(c *common) *cobra.Command {
 		Use:   "check [--explain] [--host]",
 		Short: "check the file, or print it with every default filled in",
 		Long: `Check the configuration file alone: nothing of this host is looked at and
-nothing is changed. Every finding has a rule, a line and a way out. With
---explain the file is printed with every default filled in. With --host this
-host is looked at as well, as by ` + "`understudy prepare`" + `, and what matters before
-it is armed is told; exit 4 if something must be mended by hand.`,
+nothing is changed. Every finding has a rule, a line and a way out; warnings do
+not refuse the file. Of every group is told which of the four configurations for
+DCE and DFS it amounts to, and why. With --explain the file is printed with
+every default filled in. With --host this host is looked at as well, as by
+` + "`understudy prepare`" + `, and what matters before it is armed is told; exit 4 if
+something must be mended by hand.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			data, err := c.readConfig()
@@ -40,6 +42,9 @@ it is armed is told; exit 4 if something must be mended by hand.`,
 					findings = []config.Finding{}
 				}
 				v := map[string]any{"ok": cfg != nil, "findings": findings}
+				if cfg != nil {
+					v["groups"] = amounts(cfg)
+				}
 				if explain && cfg != nil {
 					v["explained"] = string(config.Explain(cfg))
 				}
@@ -71,6 +76,13 @@ it is armed is told; exit 4 if something must be mended by hand.`,
 					fmt.Fprintf(c.out, ", with %d %s", len(findings), plural(len(findings), "warning"))
 				}
 				fmt.Fprintln(c.out)
+				for _, g := range amounts(cfg) {
+					is := string(g.Configuration)
+					if is == "" {
+						is = "none of the four configurations"
+					}
+					fmt.Fprintf(c.out, "group %s: %s, as %s\n", g.Name, is, g.Why)
+				}
 			}
 			if host {
 				return c.hostVerdict(seen)
@@ -81,4 +93,20 @@ it is armed is told; exit 4 if something must be mended by hand.`,
 	cmd.Flags().BoolVar(&host, "host", false, "look at this host too")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print the file with every default filled in")
 	return cmd
+}
+
+// groupAmounts is which of the guide's configurations a group amounts to, "" if none.
+type groupAmounts struct {
+	Name          string               `json:"name"`
+	Configuration config.Configuration `json:"configuration"`
+	Why           string               `json:"why"`
+}
+
+func amounts(cfg *config.Config) []groupAmounts {
+	out := make([]groupAmounts, len(cfg.Groups))
+	for i := range cfg.Groups {
+		is, why := cfg.Amounts(&cfg.Groups[i])
+		out[i] = groupAmounts{Name: cfg.Groups[i].Name, Configuration: is, Why: why}
+	}
+	return out
 }
