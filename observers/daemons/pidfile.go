@@ -1,6 +1,7 @@
 package daemons
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,11 @@ type record struct {
 	Start  uint64 `json:"start"` // clock ticks after boot
 	BootID string `json:"boot_id"`
 }
+
+// lostPower reports whether a record is what a power cut leaves of one that had not
+// reached the disk: nothing, or zeroes. It is of an earlier boot then: while a host
+// runs, a record is replaced as a whole and never read in part.
+func lostPower(text []byte) bool { return len(bytes.Trim(text, "\x00")) == 0 }
 
 func parseRecord(text []byte) (record, error) {
 	var r record

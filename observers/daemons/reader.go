@@ -182,6 +182,9 @@ func (r *Reader) named(rule *rule) ([]reconcile.Process, error) {
 	}
 	var want record
 	if rule.record != "" {
+		if lostPower(text) {
+			return nil, nil
+		}
 		if want, err = parseRecord(text); err != nil {
 			return nil, fmt.Errorf("%s: %w — see whether the application runs, then correct or delete the file", path, err)
 		}

@@ -244,6 +244,10 @@ func TestRecordOfRun(t *testing.T) {
 	must(t, one.Process.Kill())
 	zombie(t, one.Process.Pid)
 	want(t, r)
+	for _, left := range []string{"", "\x00\x00\x00"} { // by a power cut
+		must(t, os.WriteFile(path, []byte(left), 0o600))
+		want(t, r)
+	}
 	must(t, os.WriteFile(path, []byte(`{"pid":`), 0o600))
 	if _, err := r.Look(t.Context(), time.Now()); err == nil {
 		t.Error("half a record is no error")

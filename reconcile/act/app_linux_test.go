@@ -147,6 +147,15 @@ func TestRunStartVerifyStop(t *testing.T) {
 	if p, err := readRecord(h.recordPath("g." + app.Name)); err != nil || p.PID != 0 {
 		t.Errorf("record is left: %v %v", p, err)
 	}
+	for text, ok := range map[string]bool{"": true, "\x00\x00": true, `{"pid":`: false} { // the first two are left by a power cut
+		path := filepath.Join(t.TempDir(), "record")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := readRecord(path); (err == nil) != ok || p.PID != 0 {
+			t.Errorf("%q: %v %v", text, p, err)
+		}
+	}
 	wantError(t, h.Do(within(t, 200*time.Millisecond), reconcile.Verify{Group: "g", App: app}), "sleep not there", "deadline")
 }
 

@@ -3,6 +3,7 @@
 package act
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,6 +74,11 @@ func readRecord(path string) (reconcile.Process, error) {
 	boot, err := bootID()
 	if err != nil {
 		return reconcile.Process{}, err
+	}
+	// Nothing, or zeroes, is what a power cut leaves of a record that had not reached
+	// the disk: it was of an earlier boot.
+	if len(bytes.Trim(b, "\x00")) == 0 {
+		return reconcile.Process{}, nil
 	}
 	r, err := parseRecord(b)
 	if err != nil {
