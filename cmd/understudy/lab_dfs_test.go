@@ -123,7 +123,14 @@ func TestDFSReintegrationByAutomaticReboot(t *testing.T) {
 // is unmounted, for the kernel may hold the disks by now. The owner, back meanwhile,
 // takes the group when the standby has been shut down.
 func TestDFSFailedStartIsUndoneByAReboot(t *testing.T) {
-	b := newDFS(t, "restarts = 0", "start_limit = \"2s\"\nstop_limit = \"3s\"\n")
+	b := newDFS(t, "restarts = 0", `start_limit = "2s"
+stop_limit = "3s"
+daemons = [ # the stand-in's stop.dfs ends them all
+	{ name = "bosserver", exe = "/opt/dcelocal/bin/bosserver" },
+	{ name = "fxd", exe = "/opt/dcelocal/bin/fxd" },
+	{ name = "dfsbind", exe = "/opt/dcelocal/bin/dfsbind" },
+]
+`)
 	b.fault(lab.Beta, "start.dfs.half")
 	b.must(b.Crash(b.ctx, lab.Alpha))
 	g := b.until(lab.Beta, "waiting for its reboot", func(g api.GroupStatus) bool {
