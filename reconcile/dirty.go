@@ -87,16 +87,24 @@ func (b *builder) sinceHere() string {
 // reset ends a dirty host at once where another node holds the claim and this one
 // may still have the disks: two hosts may write, and a stop would write as well. It
 // reports whether it does; where the file does not allow it, a person is told to.
+//
+// Only what understudy started in this boot is gone with it. What the host brings up
+// at its boot, and a record that no boot makes readable, would reset it for ever.
 func (b *builder) reset() bool {
 	if b.dirty == "" || !b.s.Store.OK() || b.claim.Epoch == 0 || b.claim.Released || b.claim.Holder == b.s.Node || !b.hasStorage() {
 		return false
 	}
 	text := fmt.Sprintf("%s and holds the disks, and %s holds the claim", b.sinceHere(), b.claim.Holder)
-	if b.g.Reboot == config.RebootByUnderstudy || b.g.OnReleaseFailure == config.RebootOnReleaseFailure {
+	way := "reset " + b.s.Node + " at once, without an orderly shutdown: it must not write"
+	started := b.s.Memory[b.g.Name].Dirty == b.s.BootID
+	switch {
+	case started && (b.g.Reboot == config.RebootByUnderstudy || b.g.OnReleaseFailure == config.RebootOnReleaseFailure):
 		b.add(Reboot{Group: b.g.Name, Why: text, AtOnce: true}, text)
 		return true
+	case !started:
+		way += "; and see that nothing of the group is mounted or started there at boot"
 	}
-	b.block(text, "reset "+b.s.Node+" at once, without an orderly shutdown: it must not write")
+	b.block(text, way)
 	return false
 }
 
