@@ -278,9 +278,11 @@ func (v sight) others() []string {
 
 // rival is another node that holds the group, or sees all of it, while all of it is
 // here too. A node that serves goes on if the other only sees it: that one does not
-// start. If both serve, both stop.
+// start. If both serve, both stop, and then neither starts again: that it has served
+// before puts none of them before the other.
 func (v sight) rival() (Reason, bool) {
 	way := "take the file systems and addresses away on one of the two: one disk on two hosts is destroyed"
+	_, running := v.running()
 	for _, n := range v.others() {
 		p := v.s.Peer(n)
 		gs := p.Status.Group(v.g.Name)
@@ -288,7 +290,7 @@ func (v sight) rival() (Reason, bool) {
 		case p.State != PeerHeard:
 		case gs.Role.Holds():
 			return Reason{Text: "all of it is here, and " + n + " says that it holds it too", Way: way}, true
-		case gs.Here && !v.served():
+		case gs.Here && !v.m.Role.Holds() && (gs.Running || !running):
 			return Reason{Text: "all of it is here, and on " + n + " as well", Way: way}, true
 		}
 	}
