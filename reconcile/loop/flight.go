@@ -49,6 +49,10 @@ func (l *Loop) steer(ctx context.Context, g *config.Group, s *reconcile.Snapshot
 			f.cancel(ErrStopping) // whoever ends this program sees to the host
 		case d.Transition.Event == fsm.LeaseLost && f.plan.Goal == reconcile.Hold:
 			f.cancel(ErrLeaseLost)
+		case d.Transition.Event == fsm.LeaseLost && f.dawdles():
+			f.cancel(ErrLeaseLost)
+		case d.Goal == reconcile.Clean && d.Transition.Event != fsm.Yield && f.dawdles():
+			f.cancel(ErrNoTime)
 		case d.Goal != f.plan.Goal && d.Goal != reconcile.Leave:
 			f.cancel(ErrGoalChanged)
 		}
@@ -199,7 +203,7 @@ func (l *Loop) finished(o outcome) {
 		return
 	}
 	m := l.memory[o.group]
-	cancelled := errors.Is(o.err, ErrLeaseLost) || errors.Is(o.err, ErrGoalChanged) || errors.Is(o.err, ErrStopping)
+	cancelled := errors.Is(o.err, ErrLeaseLost) || errors.Is(o.err, ErrGoalChanged) || errors.Is(o.err, ErrNoTime) || errors.Is(o.err, ErrStopping)
 	switch {
 	case o.err == nil:
 		l.opt.Log.Info("plan done", "group", o.group, "plan", o.flight.plan.Fingerprint(), "took", time.Since(o.flight.since))

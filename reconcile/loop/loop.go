@@ -48,6 +48,7 @@ var (
 	ErrLeaseLost   = errors.New("the lease of this node is lost")
 	ErrGoalChanged = errors.New("the group is wanted otherwise by now")
 	ErrStopping    = errors.New("understudy is stopping")
+	ErrNoTime      = errors.New("there is no time for a hook any more")
 	// ErrShortLease is not final: the next renewal makes room for the step.
 	ErrShortLease = errors.New("too little is left of the lease")
 )
