@@ -185,9 +185,9 @@ func text(data string) Path { return Path{Kind: RegularFile, Mode: 0o644, Data: 
 
 // TestReadyNode has nothing to be told of a node that is ready, on either side.
 func TestReadyNode(t *testing.T) {
-	for _, policy := range []string{"cascading", "rotating"} {
+	for _, policy := range []string{`"cascading"`, `"rotating"` + "\nhostname = \"dcesvc\""} {
 		for _, node := range []string{"alpha", "beta"} {
-			c := parsed(t, "POLICY", policy)
+			c := parsed(t, `"POLICY"`, policy)
 			for _, it := range Items(c, ready(c, node)) {
 				if it.Matters() {
 					t.Errorf("%s, %s: %s %s: %s", policy, node, it.State, it.Name, it.Seen)
