@@ -89,6 +89,8 @@ func (b *builder) hold(take taking) {
 	case b.s.Memory[b.g.Name].Lost == b.claim.Epoch:
 		ev = Evidence{Kind: EvidenceOwn, Detail: "this boot let it go when its lease was lost, and nobody took it"}
 		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned, Rehearsal: b.claim.Rehearsal}, ev.Detail)
+	case b.endsDirty():
+		return
 	}
 
 	if take.OK && take.Rehearsal != NoRehearsal || !take.OK && b.claim.Rehearsal != NoRehearsal {

@@ -95,6 +95,20 @@ func (b *builder) rehearse(ev Evidence, take taking) {
 	b.addresses(ev, take.OK)
 }
 
+// endsDirty ends a rehearsal on the node that is to serve, where a person has started
+// meanwhile what only a reboot ends: it cannot be let go with proof first. The claim,
+// which stays this node's, is taken anew; the applications are the next plan's.
+func (b *builder) endsDirty() bool {
+	req, ok := b.s.Store.Value.Requests[b.g.Name]
+	if !ok || b.dirty == "" || !rehearsing(b.claim, b.s) || req.Epoch != b.claim.Epoch || req.To != b.s.Node || req.Rehearse != NoRehearsal {
+		return false
+	}
+	ev := Evidence{Kind: EvidenceOwn, Detail: "this boot holds it for a rehearsal, and has run " + b.dirty}
+	pinned := strings.TrimSuffix("by "+req.By+": "+req.Reason, ": ")
+	b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: "moved here " + pinned, Pinned: pinned}, ev.Detail)
+	return true
+}
+
 // rehearsalWaits says that the group is held without its applications.
 func rehearsalWaits(g *config.Group, s *Snapshot, claim Claim) []Reason {
 	if !rehearsing(claim, s) {

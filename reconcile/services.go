@@ -86,6 +86,9 @@ func DecideServices(c *config.Config, s *Snapshot) Services {
 
 // startService gives the steps that bring one service up, or why it has to wait.
 func startService(c *config.Config, s *Snapshot, sv config.Service, it Item, down map[config.Kind]bool) ([]Planned, Reason) {
+	if s.Stopping != "" { // it would be cut short, and the host may be on its way down
+		return nil, Reason{Text: sv.Name + " is not started: this node is leaving: " + s.Stopping}
+	}
 	if m := s.Memory[ServiceKey(sv.Name)]; s.At.Before(m.Retry) {
 		return nil, Reason{Text: sv.Name + ": " + cmp.Or(m.Error, it.Detail), Way: "it is started again by itself"}
 	}
