@@ -104,7 +104,7 @@ func (w *world) fault() {
 	}
 }
 
-// operator asks for a move, clears what is marked failed, or says truthfully that
+// operator asks for a move or a rehearsal, clears what is marked failed, or says truthfully that
 // a node is down.
 func (w *world) operator(h *host) {
 	p := h.process
@@ -112,7 +112,7 @@ func (w *world) operator(h *host) {
 		return
 	}
 	g := &w.cfg.Groups[w.pick("group", len(w.cfg.Groups))]
-	what := w.pick("operator", 3)
+	what := w.pick("operator", 4)
 	w.life.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -122,6 +122,12 @@ func (w *world) operator(h *host) {
 			v := p.keeper.View()
 			if v.OK() && p.keeper.Ask(ctx, reconcile.Request{Group: g.Name, To: to, By: "operator", Epoch: v.Value.Claims[g.Name].Epoch, At: time.Now()}) == nil {
 				w.note("person", "moves %s to %s", g.Name, to)
+			}
+		case 3:
+			to, how := g.Nodes[w.pick("rehearse", len(g.Nodes))], []reconcile.Rehearsal{reconcile.RehearseOne, reconcile.RehearseHold}[w.pick("rehearsal", 2)]
+			v := p.keeper.View()
+			if v.OK() && p.keeper.Ask(ctx, reconcile.Request{Group: g.Name, To: to, By: "operator", Epoch: v.Value.Claims[g.Name].Epoch, Rehearse: how, At: time.Now()}) == nil {
+				w.note("person", "rehearses %s on %s, %s", g.Name, to, how)
 			}
 		case 1:
 			if p.loop.Clear(ctx, g.Name) == nil {

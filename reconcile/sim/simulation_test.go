@@ -221,6 +221,11 @@ func (w *world) clear() {
 			continue
 		}
 		for _, g := range w.cfg.Groups {
+			if c := st.Snapshot.Store.Value.Claims[g.Name]; c.Rehearsal == reconcile.RehearseHold && c.Holder == p.h.name && !c.Released {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				_ = p.keeper.Ask(ctx, reconcile.Request{Group: g.Name, To: c.Holder, By: "operator", Epoch: c.Epoch, At: time.Now()})
+				cancel()
+			}
 			if d := st.Decisions[g.Name]; d.Status.Dirty && d.Phase == reconcile.Waiting && !d.Transition.To.Holds() {
 				w.reboot(p.h)
 			}
