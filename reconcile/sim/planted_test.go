@@ -36,32 +36,28 @@ var plants = []struct {
 		{"../lease/renew.go", `k.sent, k.ever, k.failure = sent, true, ""`, `k.sent, k.ever, k.failure = k.now(), true, ""`},
 		{"../lease/renew.go", `limit := k.cfg.Renew`, `limit := k.cfg.TTL`},
 	}},
-	{"a step asks nobody for the lease", "knows no lease", []edit{
-		{"../loop/flight.go", `if sp.Storage {`, `if false {`},
-		{"../loop/flight.go", `case d.Transition.Event == fsm.LeaseLost && f.plan.Goal == reconcile.Hold:`, `case false:`},
-	}},
 	{"a lost lease does not end a plan", "knows no lease", []edit{
 		{"../loop/flight.go", `case d.Transition.Event == fsm.LeaseLost && f.plan.Goal == reconcile.Hold:`, `case false:`},
 		{"../loop/flight.go", `case d.Goal != f.plan.Goal && d.Goal != reconcile.Leave:`, `case false:`},
 		{"../loop/flight.go", `if sp.Storage {`, `if false {`},
 	}},
 	{"the claim is taken after the mount", "the claim of", []edit{
-		{"../diff.go", `b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned}, ev.Detail)`,
-			"defer b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned}, ev.Detail)"},
+		{"../diff.go", `b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal}, ev.Detail)`,
+			"defer b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal}, ev.Detail)"},
 	}},
 	{"release is not proved", "while", []edit{
-		{"../diff.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
+		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
 	}},
 	{"the claim is released before the unmount", "while", []edit{
-		{"../diff.go", `b.unmounts(mine)`, `defer b.unmounts(mine)`},
-		{"../diff.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
+		{"../release.go", `b.unmounts(mine)`, `defer b.unmounts(mine)`},
+		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
 	}},
 	{"the address stays", "while", []edit{
-		{"../diff.go", `b.add(DropAddress{Address: a}, "it is here and not wanted")`, `_ = DropAddress{}`},
-		{"../diff.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
+		{"../release.go", `b.add(DropAddress{Address: a}, "it is here and not wanted")`, `_ = DropAddress{}`},
+		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
 	}},
 	{"nothing is purged", "left behind", []edit{
-		{"../diff.go", `b.add(PurgeFiles{Purge: p, Mount: m}, "left behind by the last run")`, `_ = m`},
+		{"../diff.go", `b.add(PurgeFiles{Group: b.g.Name, App: a, Purge: p, Mount: m}, "left behind by the last run")`, `_ = m`},
 	}},
 	{"the host name is not put back after a crash", "has the name", []edit{
 		{"../loop/memory.go", `saved := l.opt.Actor.SavedHostname()`, `saved := ""; _ = l.opt.Actor.SavedHostname`},
