@@ -143,6 +143,9 @@ func (b *builder) stopWhatMust(brokenOff bool) int {
 		case brokenOff && len(a.Start) > 0:
 			b.nameHost("the stop must find the name that the start had")
 			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "its start may have been broken off")
+		case b.s.Memory[b.g.Name].ErrorVerb == "purge" && len(a.Purge) > 0: // see act: it found what no daemon's declaration names
+			b.nameHost("the stop must find the name that the start had")
+			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "something of it may have outlived its daemons")
 		}
 	}
 	return first
