@@ -91,7 +91,7 @@ func (b *builder) rehearse(ev Evidence, take taking) {
 			b.add(Stop{Group: b.g.Name, App: a, Environment: b.environment(a)}, "a file system below it is not as it should be")
 		}
 	}
-	b.storage(take.OK || b.s.Memory[b.g.Name].Whole != b.claim.Epoch)
+	b.storage(take.OK || b.s.Memory[b.g.Name].Whole != b.claim.Epoch && b.plan.Event != fsm.Held)
 	b.addresses(ev, take.OK)
 }
 
