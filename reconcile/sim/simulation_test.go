@@ -99,6 +99,24 @@ stop = ["/bin/down"]
 daemons = [{ name = "export", exe = "/bin/export" }]
 purge = [{ path = "/srv/dfs/map" }]
 reboot_to_release = true
+[[hook]]
+name = "quiesce"
+event = "release"
+when = "pre"
+group = "files"
+command = ["/bin/quiesce"]
+[[hook]]
+name = "check"
+event = "acquire"
+when = "pre"
+group = "cell"
+command = ["/bin/check"]
+on_failure = "stop"
+[[hook]]
+name = "page"
+event = "acquire"
+group = "dfs"
+command = ["/bin/page"]
 `
 
 // newWorld makes the world of a seed: the seed also chooses timers and policies,
