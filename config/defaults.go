@@ -47,6 +47,10 @@ const (
 	// in ten minutes will not live here.
 	DefaultRestarts      = 3
 	DefaultRestartWindow = 10 * time.Minute
+	// DefaultFailovers in DefaultFailoverWindow: a group that has failed on its nodes
+	// three times in an hour fails for a reason that a fourth takeover does not mend.
+	DefaultFailovers      = 3
+	DefaultFailoverWindow = time.Hour
 
 	// DefaultStartLimit and DefaultStopLimit suit a database; longer ones are
 	// declared, since every failover may have to wait for them.
@@ -74,6 +78,7 @@ var (
 	rangeLimit     = span{100 * time.Millisecond, 24 * time.Hour}
 	rangeProbe     = span{0, 24 * time.Hour}
 	mostRestarts   = int64(1000)
+	mostFailovers  = int64(20)   // each is kept in the claim
 	defaultElect   = time.Second // what an existing etcd is taken to have
 	maxLabel       = 15          // IFNAMSIZ − 1, linux/if.h
 	maxFileSize    = 4 << 20

@@ -116,6 +116,10 @@ func (p *printer) group(g *Group) {
 	}
 	p.key("restarts", strconv.Itoa(g.Restarts), "in place, before it is handed on")
 	p.span("restart_window", g.RestartWindow, "in which they are counted")
+	if !p.external {
+		p.key("failovers", strconv.Itoa(g.Failovers), "after failures, before it stays down; 0: no limit")
+		p.span("failover_window", g.FailoverWindow, "in which they are counted")
+	}
 	p.key("on_release_failure", quote(string(g.OnReleaseFailure)), "block waits for a person, self-fence resets the host")
 	p.key("reboot", quote(string(g.Reboot)), "of a node whose disks only a reboot sets free")
 	for i := range g.Addresses {

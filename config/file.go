@@ -143,6 +143,8 @@ type fileGroup struct {
 	Settle           val[time.Duration] `toml:"settle"`
 	Restarts         val[int64]         `toml:"restarts"`
 	RestartWindow    val[time.Duration] `toml:"restart_window"`
+	Failovers        val[int64]         `toml:"failovers"`
+	FailoverWindow   val[time.Duration] `toml:"failover_window"`
 	Hostname         val[string]        `toml:"hostname"`
 	OnReleaseFailure val[string]        `toml:"on_release_failure"`
 	Reboot           val[string]        `toml:"reboot"`

@@ -58,6 +58,8 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	g.Settle = b.within(&f.Settle, DefaultSettle, rangeSettle, what+": settle")
 	g.Restarts = int(b.number(&f.Restarts, DefaultRestarts, 0, mostRestarts, what+": restarts"))
 	g.RestartWindow = b.within(&f.RestartWindow, DefaultRestartWindow, rangeWindow, what+": restart_window")
+	g.Failovers = int(b.number(&f.Failovers, DefaultFailovers, 0, mostFailovers, what+": failovers"))
+	g.FailoverWindow = b.within(&f.FailoverWindow, DefaultFailoverWindow, rangeWindow, what+": failover_window")
 	g.Hostname = b.hostname(f, g.Policy, what)
 	g.OnReleaseFailure = word(b, &f.OnReleaseFailure, BlockOnReleaseFailure, what+": on_release_failure",
 		BlockOnReleaseFailure, RebootOnReleaseFailure)

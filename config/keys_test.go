@@ -93,6 +93,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 		{"tick", DefaultTick}, {"election", DefaultElection}, {"peer_port", DefaultPeerPort},
 		{"interval", DefaultInterval}, {"timeout", DefaultTimeout}, {"port", DefaultKeepalivePort}, {"timeout", DefaultFenceTimeout},
 		{"settle", DefaultSettle}, {"restarts", DefaultRestarts}, {"restart_window", DefaultRestartWindow},
+		{"failovers", DefaultFailovers}, {"failover_window", DefaultFailoverWindow},
 		{"start_limit", DefaultStartLimit}, {"stop_limit", DefaultStopLimit},
 		{"probe_limit", DefaultProbeLimit}, {"probe_interval", DefaultProbeInterval},
 		{"limit", DefaultHookLimit},

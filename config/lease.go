@@ -82,6 +82,8 @@ func (b *builder) external(f *fileLease, l *Lease) {
 		g := &b.file.Group[i]
 		b.notFor(g.Settle.set, g.Settle.line, "group "+g.name+": settle", l.Store)
 		b.notFor(g.Fallback.set, g.Fallback.line, "group "+g.name+": fallback", l.Store)
+		b.notFor(g.Failovers.set, g.Failovers.line, "group "+g.name+": failovers", l.Store)
+		b.notFor(g.FailoverWindow.set, g.FailoverWindow.line, "group "+g.name+": failover_window", l.Store)
 		moves := !g.lacks("address", len(g.Address)) || !g.lacks("aggregate", len(g.Aggregate)) || g.bad
 		for k := range g.Filesystem {
 			moves = moves || !g.Filesystem[k].Local.or(false)

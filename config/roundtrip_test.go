@@ -92,7 +92,7 @@ func anyConfig(t *rapid.T) *config.Config {
 		if external {
 			g.Addresses = append(g.Addresses, config.ServiceAddress{Label: fmt.Sprintf("ext%d", i), Network: networks[0],
 				Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i + 1), 200}), 32)})
-			g.Settle = config.DefaultSettle
+			g.Settle, g.Failovers, g.FailoverWindow = config.DefaultSettle, config.DefaultFailovers, config.DefaultFailoverWindow
 			if g.Policy == config.Cascading {
 				g.Fallback = config.Fallback{Kind: config.FallbackImmediate}
 			}
@@ -128,6 +128,7 @@ func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.G
 		OnReleaseFailure: rapid.SampledFrom([]config.ReleaseFailure{config.BlockOnReleaseFailure, config.RebootOnReleaseFailure}).Draw(t, "release"),
 		Settle:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "settle")),
 		Restarts:         rapid.IntRange(0, 1000).Draw(t, "restarts"), RestartWindow: time.Second + anyLimit.Draw(t, "window"),
+		Failovers: rapid.IntRange(0, 20).Draw(t, "failovers"), FailoverWindow: time.Second + anyLimit.Draw(t, "failover window"),
 		Reboot: config.RebootByHand,
 	}
 	slices.Reverse(g.Nodes)

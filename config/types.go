@@ -169,8 +169,14 @@ type Group struct {
 	Settle time.Duration
 	// Restarts is how often an application may be restarted in place within
 	// RestartWindow before the group is handed to another node.
-	Restarts         int
-	RestartWindow    time.Duration
+	Restarts      int
+	RestartWindow time.Duration
+	// Failovers is how often the group may be taken over after a failure within
+	// FailoverWindow, on all nodes together; then it stays down until a person clears
+	// it. Zero: there is no limit. With store external they mean
+	// nothing.
+	Failovers        int
+	FailoverWindow   time.Duration
 	Hostname         string // rotating groups: set around start and stop; "" leaves the host name alone
 	OnReleaseFailure ReleaseFailure
 	// Reboot says how a node gets rid of an application that only a reboot ends; it

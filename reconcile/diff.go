@@ -37,6 +37,7 @@ func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take takin
 		}
 	case Clean:
 		b.clean()
+		b.plan.Blocked = append(b.plan.Blocked, take.Down...)
 	case Leave:
 		if d.Transition.Event == fsm.Unsure {
 			b.plan.Waits = append(b.plan.Waits, Reason{Text: d.Because})
@@ -85,10 +86,10 @@ func (b *builder) hold(take taking) {
 		b.add(*take.Fence, b.claim.Holder+" is silent and holds the claim")
 		fallthrough
 	case take.OK:
-		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal}, ev.Detail)
+		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal, Failovers: take.Failovers}, ev.Detail)
 	case b.s.Memory[b.g.Name].Lost == b.claim.Epoch:
 		ev = Evidence{Kind: EvidenceOwn, Detail: "this boot let it go when its lease was lost, and nobody took it"}
-		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned, Rehearsal: b.claim.Rehearsal}, ev.Detail)
+		b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: ev.Detail, Pinned: b.claim.Pinned, Rehearsal: b.claim.Rehearsal, Failovers: failovers(b.g, b.s, b.claim)}, ev.Detail)
 	case b.endsDirty():
 		return
 	}

@@ -18,12 +18,12 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 		w.Store.Revision++
 		w.Store.Claims[st.Group] = Claim{
 			Group: st.Group, Holder: s.Node, BootID: s.BootID, From: st.Was.Holder, Epoch: st.Epoch, Evidence: st.Evidence,
-			Reason: st.Reason, Pinned: st.Pinned, Rehearsal: st.Rehearsal, At: w.Now, Revision: w.Store.Revision,
+			Reason: st.Reason, Pinned: st.Pinned, Rehearsal: st.Rehearsal, Failovers: st.Failovers, At: w.Now, Revision: w.Store.Revision,
 		}
 	case SignOff:
 		w.Store.Revision++
 		c := w.Store.Claims[st.Group]
-		c.Released, c.Revision = true, w.Store.Revision
+		c.Released, c.Revision, c.GaveUp, c.Down = true, w.Store.Revision, st.GaveUp, st.Down
 		w.Store.Claims[st.Group] = c
 	case MountFS:
 		s.mount(st.FS)

@@ -51,7 +51,8 @@ func (p Plan) Fingerprint() string {
 	for _, s := range p.Steps {
 		step := s.Step
 		if t, ok := step.(TakeClaim); ok {
-			t.Was.At, t.Was.From = time.Time{}, "" // for people and hooks
+			t.Was.At, t.Was.From = time.Time{}, ""  // for people and hooks
+			t.Was.Failovers, t.Failovers = nil, nil // with the time of this look
 			step = t
 		}
 		_ = enc.Encode(fmt.Sprintf("%T", step))

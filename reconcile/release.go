@@ -45,7 +45,7 @@ func (b *builder) clean() {
 	b.afterLettingGo(mine)
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
-		b.add(SignOff{Group: b.g.Name, Epoch: b.claim.Epoch}, "so that the next holder need not fence this node")
+		b.add(signOff(b.c, b.g, b.s, b.claim), "so that the next holder need not fence this node")
 	}
 }
 

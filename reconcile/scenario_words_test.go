@@ -81,6 +81,23 @@ func (s *scenario) more(f []string) error {
 		s.w.Store.Claims[f[1]] = c
 	case "live": // live NODE: the store has a lease of a later boot of it than the one that claimed
 		s.w.Store.Live[f[1]] = "next-boot-of-" + f[1]
+	case "failovers": // failovers GROUP AGO…: takings after failures, so long ago
+		c := s.w.Store.Claims[f[1]]
+		for _, ago := range f[2:] {
+			d, err := time.ParseDuration(ago)
+			if err != nil {
+				return err
+			}
+			c.Failovers = append(c.Failovers, s.w.Now.Add(-d).Unix())
+		}
+		s.w.Store.Claims[f[1]] = c
+	case "clear": // clear GROUP: a person does, for all nodes
+		s.w.Store.Requests[OrderKey(Clear, f[1])] = Request{Group: OrderKey(Clear, f[1]), Order: Clear, To: f[1], By: "operator", Epoch: s.w.Store.Claims[f[1]].Epoch, At: s.w.Now}
+		for _, h := range s.w.Hosts {
+			m := h.Memory[f[1]]
+			m.Failed = ""
+			h.Memory[f[1]] = m
+		}
 	default:
 		return errors.New("no such word")
 	}

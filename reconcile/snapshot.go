@@ -310,8 +310,17 @@ type Claim struct {
 	Pinned   string   `json:"pinned,omitempty"` // an operator put it here: it does not fall back by itself
 	// Rehearsal: file systems and addresses are held, and no application is started.
 	Rehearsal Rehearsal `json:"rehearsal,omitempty"`
-	At        time.Time `json:"at"` // holder's wall clock; for people, never compared
-	Revision  int64     `json:"-"`  // of the store; a claim is replaced only at this revision
+	// Failovers are the takings lately that followed a failure, oldest first: seconds
+	// since 1970 by the clocks of those who took. They are counted; nothing is taken on
+	// their word, so that clocks that differ only shift the window.
+	Failovers []int64 `json:"failovers,omitempty"`
+	// GaveUp is the failure for which its holder signed it off, "" if it did so for
+	// another reason.
+	GaveUp string `json:"gave_up,omitempty"`
+	// Down is why nobody takes it by itself, "" if who may does. A person clears it.
+	Down     string    `json:"down,omitempty"`
+	At       time.Time `json:"at"` // holder's wall clock; for people, never compared
+	Revision int64     `json:"-"`  // of the store; a claim is replaced only at this revision
 }
 
 // EvidenceKind says what proves that a claim may be taken.
@@ -352,14 +361,18 @@ type Confirmation struct {
 	At     time.Time `json:"at"` // for people
 }
 
-// Request is an operator's wish to have a group on a node. It ends when it is
-// fulfilled or when the store's lease on it runs out.
+// Request is an operator's wish to have a group on a node, or an order. It ends when
+// it is fulfilled, taken back, or when the store's lease on it runs out.
 type Request struct {
-	Group  string `json:"group"`
-	To     string `json:"to"`
+	Group  string `json:"group"` // of an order: its key, see OrderKey
+	To     string `json:"to"`    // a node; of an order: what it is about
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty"`
 	Epoch  uint64 `json:"epoch"` // of the claim when it was asked for
+	// Order is what is asked for if it is no move.
+	Order Order `json:"order,omitempty"`
+	// Lasts is how long it is kept at most. Zero: as long as the store keeps a move.
+	Lasts time.Duration `json:"lasts,omitempty"`
 	// Rehearse: it is to be held there for a rehearsal only.
 	Rehearse Rehearsal `json:"rehearse,omitempty"`
 	At       time.Time `json:"at"` // for people
@@ -382,6 +395,9 @@ type Memory struct {
 	// Failed is why this node must not take the group again before a person clears
 	// it, "" if it may.
 	Failed string
+	// Cleared is when a person cleared the group for all nodes, as far as this node
+	// has heeded it: by the clock of who recorded it, and compared for being the same.
+	Cleared time.Time
 	// Stuck is why this node could not let the group go although it was to be
 	// elsewhere, "" if it could: it stays and serves until a person clears it or the
 	// group has been let go after all.

@@ -57,6 +57,7 @@ type TakeClaim struct {
 	Pinned   string // see Claim.Pinned
 	// Rehearsal: see Claim.Rehearsal.
 	Rehearsal Rehearsal `json:",omitempty"`
+	Failovers []int64   `json:",omitempty"` // see Claim.Failovers
 }
 
 // Activate makes a device or a volume group usable here. For a plain device it
@@ -137,8 +138,10 @@ type ProveRelease struct{ Group config.Group }
 
 // SignOff marks this node's claim as cleanly released.
 type SignOff struct {
-	Group string
-	Epoch uint64
+	Group  string
+	Epoch  uint64
+	GaveUp string `json:",omitempty"` // see Claim.GaveUp
+	Down   string `json:",omitempty"` // see Claim.Down
 }
 
 // MarkDirty records durably, before the start, that from now on only a reboot of

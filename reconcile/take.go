@@ -32,7 +32,9 @@ type taking struct {
 	Pinned   string   // an operator asked for it
 	// Rehearsal: he asked for a rehearsal.
 	Rehearsal Rehearsal
+	Failovers []int64  // for the claim
 	Waits     []Reason // why not, when !OK and the group has no other holder that is well
+	Down      []Reason // why nobody takes it before a person has cleared it
 }
 
 // ours reports whether the claim is held by this boot of this node.
@@ -106,6 +108,9 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
 		return taking{Waits: append(recorded(claim, s), unheard(claim, peer)...)}
 	}
+	if r, ok := staysDown(g, s, claim, ev); ok {
+		return taking{Down: []Reason{r}}
+	}
 	if r, ok := unfit(c, g, s); !ok {
 		return taking{Waits: []Reason{r}}
 	}
@@ -119,7 +124,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 		return taking{Waits: []Reason{r}}
 	}
 
-	t := taking{OK: true, Evidence: ev}
+	t := taking{OK: true, Evidence: ev, Failovers: counted(g, s, claim, ev)}
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.To == s.Node && req.Epoch == claim.Epoch {
 		t.Pinned = strings.TrimSuffix("by "+req.By+": "+req.Reason, ": ")
 		t.Rehearsal = req.Rehearse

@@ -34,19 +34,28 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirt
 	if byHand(g, dirty) {
 		return "", ""
 	}
-	for _, n := range networks(g) {
-		if up, why := networkUp(n, c, s); up == Absent {
-			for _, other := range g.Nodes {
-				if other != s.Node && ready(other) && slices.Contains(s.Peer(other).Status.Networks, n) {
-					return fmt.Sprintf("network %s is down here (%s) and %s has it", n, why, other), other
-				}
-			}
-		}
+	if why, to := networkLost(c, g, s); why != "" && !spent(g, s, claim) {
+		return why, to
 	}
 	if claim.Pinned == "" && mayFallBack(g, s.At) {
 		for _, name := range g.Nodes[:g.Priority(s.Node)] {
 			if ready(name) {
 				return fmt.Sprintf("%s is back, has higher priority and is ready", name), name
+			}
+		}
+	}
+	return "", ""
+}
+
+// networkLost says that a network of the group is down here and not on another node
+// that would take it, and which; "" otherwise.
+func networkLost(c *config.Config, g *config.Group, s *Snapshot) (why, to string) {
+	for _, n := range networks(g) {
+		if up, why := networkUp(n, c, s); up == Absent {
+			for _, other := range g.Nodes {
+				if p := s.Peer(other); other != s.Node && isReady(p, g) && slices.Contains(p.Status.Networks, n) {
+					return fmt.Sprintf("network %s is down here (%s) and %s has it", n, why, other), other
+				}
 			}
 		}
 	}
@@ -70,6 +79,9 @@ func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty
 		out = append(out, Reason{Text: fmt.Sprintf("%s asks for it on %s, which %s", req.By, req.To, why), Way: "it moves by itself when that node is ready"})
 	}
 	out = append(out, staysForNow(c, g, s, claim, dirty)...)
+	if why, to := networkLost(c, g, s); why != "" && spent(g, s, claim) && !byHand(g, dirty) {
+		return append(out, Reason{Text: why + "; it is not moved: " + budgetSpent(g), Way: fmt.Sprintf("mend the link, or: understudy move %s %s", g.Name, to)})
+	}
 	for _, n := range networks(g) {
 		if up, why := networkUp(n, c, s); up == Absent && !byHand(g, dirty) {
 			out = append(out, networkDown(n, why))

@@ -185,7 +185,11 @@ func (c *common) ask(st api.Status, node string) error {
 func clearCommand(c *common) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clear GROUP",
-		Short: "let this node take a group again that it has failed",
+		Short: "let the nodes take a group again that they have failed",
+		Long: `Forget what has failed of a group, on every node: a start here or there, a
+letting go that got stuck, and the failovers that were counted. A group that
+stays down because its budget of failovers is spent is taken again. Mend the
+cause first.`,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.client().Clear(cmd.Context(), args[0])

@@ -267,7 +267,25 @@ func (r *resident) Clear(ctx context.Context, group string) error {
 	if r.cfg.Group(group) == nil {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
 	}
-	return r.loop.Clear(ctx, group)
+	if err := r.loop.Clear(ctx, group); err != nil || reconcile.IsExternal(r.cfg) {
+		return err
+	}
+	here := "cleared on " + r.node + " alone: "
+	st, err := r.state()
+	if err != nil {
+		return fmt.Errorf("%s%w", here, err)
+	}
+	if !st.Snapshot.Store.OK() {
+		return fmt.Errorf("%sthe store could not be read: %w — ask again when it can, so that the others know", here, st.Snapshot.Store.Why())
+	}
+	err = r.keeper.Ask(ctx, reconcile.Request{
+		Group: reconcile.OrderKey(reconcile.Clear, group), To: group, Order: reconcile.Clear, By: r.node,
+		Epoch: st.Snapshot.Store.Value.Claims[group].Epoch, Lasts: reconcile.UntilCleared, At: time.Now(),
+	})
+	if err != nil {
+		return fmt.Errorf("%s%w", here, err)
+	}
+	return nil
 }
 
 // History implements api.Service.

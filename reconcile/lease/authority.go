@@ -28,7 +28,7 @@ func (a *Authority) Do(ctx context.Context, s reconcile.Step) (bool, error) {
 		_, err := a.Keeper.Take(ctx, st)
 		return true, err
 	case reconcile.SignOff:
-		return true, a.Keeper.SignOff(ctx, st.Group, st.Epoch)
+		return true, a.Keeper.LetGo(ctx, st)
 	case reconcile.Fence:
 		return true, a.fence(ctx, st)
 	}

@@ -47,9 +47,9 @@ type Keeper struct {
 	read    bool   // view has been set
 	readErr error  // of the last reading, nil if it succeeded
 
-	// signing holds, by group, the epoch of a claim of ours whose sign-off has
+	// signing holds, by group, the sign-off of a claim of ours that has
 	// been sent and not been answered. It may take effect at any time.
-	signing map[string]uint64
+	signing map[string]reconcile.SignOff
 }
 
 // NewKeeper makes a keeper for one boot of a node. It does nothing before Run.
@@ -61,7 +61,7 @@ func NewKeeper(store Store, cfg config.Lease, node, bootID string, log *slog.Log
 		again:   make(chan struct{}, 1),
 		rearm:   make(chan struct{}, 1),
 		lane:    make(chan struct{}, 1),
-		signing: map[string]uint64{},
+		signing: map[string]reconcile.SignOff{},
 	}
 }
 
@@ -156,9 +156,9 @@ func (k *Keeper) View() reconcile.Seen[reconcile.StoreView] {
 	v := k.view
 	if len(k.signing) > 0 {
 		v.Claims = maps.Clone(v.Claims)
-		for group, epoch := range k.signing {
-			if c, ok := v.Claims[group]; ok && k.mine(c) && c.Epoch == epoch {
-				c.Released = true
+		for group, st := range k.signing {
+			if c, ok := v.Claims[group]; ok && k.mine(c) && c.Epoch == st.Epoch {
+				c.Released, c.GaveUp, c.Down = true, st.GaveUp, st.Down
 				v.Claims[group] = c
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -263,12 +264,12 @@ func TestTakeIsInTheViewAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 1000 {
-			if got := h.View().Value.Claims["g"]; got != c {
+			if got := h.View().Value.Claims["g"]; !reflect.DeepEqual(got, c) {
 				t.Fatalf("view %+v, taken %+v", got, c)
 			}
 			time.Sleep(time.Millisecond)
 		}
-		if s.Claim("g") != c {
+		if !reflect.DeepEqual(s.Claim("g"), c) {
 			t.Errorf("store %+v", s.Claim("g"))
 		}
 	})

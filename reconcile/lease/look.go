@@ -73,8 +73,8 @@ func (k *Keeper) fresh(ctx context.Context) (reconcile.StoreView, error) {
 	changed := !k.read || k.readErr != nil || !same(k.view, v) ||
 		k.since(k.viewAt) > k.since(k.granted) // View did not show it: it was older than the lease
 	k.view, k.viewAt, k.applied, k.read, k.readErr = v, began, k.now(), true, nil
-	for group, epoch := range k.signing {
-		if c := v.Claims[group]; !k.mine(c) || c.Epoch != epoch || c.Released {
+	for group, st := range k.signing {
+		if c := v.Claims[group]; !k.mine(c) || c.Epoch != st.Epoch || c.Released {
 			delete(k.signing, group)
 			changed = true
 		}
@@ -104,7 +104,7 @@ func same(a, b reconcile.StoreView) bool {
 func (k *Keeper) wrote(c reconcile.Claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if c.Released || k.signing[c.Group] != c.Epoch {
+	if c.Released || k.signing[c.Group].Epoch != c.Epoch {
 		delete(k.signing, c.Group)
 	}
 	if c.Revision > k.view.Claims[c.Group].Revision {

@@ -54,9 +54,16 @@ func (k *Keeper) Confirm(ctx context.Context, c reconcile.Confirmation) error {
 	return nil
 }
 
-// Ask records an operator's request; it ends after RequestTTL.
+// Ask records an operator's request; it ends after r.Lasts, or RequestTTL.
 func (k *Keeper) Ask(ctx context.Context, r reconcile.Request) error {
-	if err := k.store.PutRequest(ctx, r, RequestTTL); err != nil {
+	lasts := r.Lasts
+	if lasts <= 0 {
+		lasts = RequestTTL
+	}
+	if err := k.store.PutRequest(ctx, r, lasts); err != nil {
+		if r.Order != "" {
+			return fmt.Errorf("cannot record that %s is to %s: %w", r.To, r.Order, err)
+		}
 		return fmt.Errorf("cannot ask for %s on %s: %w", r.Group, r.To, err)
 	}
 	poke(k.look)

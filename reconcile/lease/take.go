@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"understudy/reconcile"
@@ -43,7 +44,7 @@ func (k *Keeper) Take(ctx context.Context, t reconcile.TakeClaim) (reconcile.Cla
 	}
 	c, err := k.put(ctx, id, reconcile.Claim{
 		Group: t.Group, Holder: k.node, BootID: k.boot, From: was.Holder, Epoch: t.Epoch,
-		Evidence: t.Evidence, Reason: t.Reason, Pinned: t.Pinned, Rehearsal: t.Rehearsal, At: time.Now().UTC().Round(0),
+		Evidence: t.Evidence, Reason: t.Reason, Pinned: t.Pinned, Rehearsal: t.Rehearsal, Failovers: t.Failovers, At: time.Now().UTC().Round(0),
 	}, was.Revision)
 	if err != nil {
 		return fail(err)
@@ -63,7 +64,7 @@ func (k *Keeper) proven(t reconcile.TakeClaim, was reconcile.Claim, v reconcile.
 		return nil
 	case reconcile.EvidenceReleased:
 		k.mu.Lock()
-		signing := k.mine(was) && was.Epoch != 0 && k.signing[t.Group] == was.Epoch
+		signing := k.mine(was) && was.Epoch != 0 && k.signing[t.Group].Epoch == was.Epoch
 		k.mu.Unlock()
 		if !was.Released && !signing {
 			return fmt.Errorf("%w: %s has not released it", ErrChanged, was.Holder)
@@ -131,6 +132,12 @@ func (k *Keeper) put(ctx context.Context, id LeaseID, next reconcile.Claim, was 
 // ours again: a request whose answer was lost may take effect later. The keeper
 // repeats an unanswered one until it knows. ErrChanged: it is another's claim.
 func (k *Keeper) SignOff(ctx context.Context, group string, epoch uint64) error {
+	return k.LetGo(ctx, reconcile.SignOff{Group: group, Epoch: epoch})
+}
+
+// LetGo is SignOff with what the step says beside: why the group was given up.
+func (k *Keeper) LetGo(ctx context.Context, st reconcile.SignOff) error {
+	group, epoch := st.Group, st.Epoch
 	v, err := k.fresh(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot sign off %s: %w", group, err)
@@ -139,13 +146,13 @@ func (k *Keeper) SignOff(ctx context.Context, group string, epoch uint64) error 
 	if !k.mine(c) || c.Epoch != epoch {
 		return fmt.Errorf("cannot sign off %s at epoch %d: %w: epoch %d of %s", group, epoch, ErrChanged, c.Epoch, c.Holder)
 	}
-	if err := k.signOff(ctx, c); err != nil {
+	if err := k.signOff(ctx, c, st); err != nil {
 		return fmt.Errorf("cannot sign off %s: %w", group, err)
 	}
 	return nil
 }
 
-func (k *Keeper) signOff(ctx context.Context, c reconcile.Claim) error {
+func (k *Keeper) signOff(ctx context.Context, c reconcile.Claim, st reconcile.SignOff) error {
 	if c.Released {
 		return nil
 	}
@@ -155,10 +162,10 @@ func (k *Keeper) signOff(ctx context.Context, c reconcile.Claim) error {
 	}
 	k.mu.Lock()
 	_, again := k.signing[c.Group] // an earlier request may be on its way
-	k.signing[c.Group] = c.Epoch
+	k.signing[c.Group] = st
 	k.mu.Unlock()
 	was := c.Revision
-	c.Released = true
+	c.Released, c.GaveUp, c.Down = true, st.GaveUp, st.Down
 	if _, err := k.put(ctx, id, c, was); err != nil {
 		if definite(err) && !again {
 			k.mu.Lock()
@@ -175,15 +182,16 @@ func (k *Keeper) signOff(ctx context.Context, c reconcile.Claim) error {
 // finish repeats sign-offs that were never answered.
 func (k *Keeper) finish(ctx context.Context) {
 	k.mu.Lock()
-	var open []reconcile.Claim
-	for group := range k.signing {
-		open = append(open, k.view.Claims[group])
+	open := map[string]reconcile.Claim{}
+	signing := maps.Clone(k.signing)
+	for group := range signing {
+		open[group] = k.view.Claims[group]
 	}
 	k.mu.Unlock()
-	for _, c := range open {
-		err := k.bounded(ctx, 0, func(ctx context.Context) error { return k.signOff(ctx, c) })
+	for group, c := range open {
+		err := k.bounded(ctx, 0, func(ctx context.Context) error { return k.signOff(ctx, c, signing[group]) })
 		if err != nil {
-			k.log.Warn("sign-off repeated without success", "group", c.Group, "err", err)
+			k.log.Warn("sign-off repeated without success", "group", group, "err", err)
 		}
 	}
 }

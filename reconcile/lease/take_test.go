@@ -3,6 +3,7 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,7 +80,7 @@ func TestEvidence(t *testing.T) {
 				switch {
 				case c.want == "" && err != nil:
 					t.Error(err)
-				case c.want == "" && (got != s.Claim("g") || got.Holder != "beta" || got.Epoch != 2):
+				case c.want == "" && (!reflect.DeepEqual(got, s.Claim("g")) || got.Holder != "beta" || got.Epoch != 2):
 					t.Errorf("%+v, store %+v", got, s.Claim("g"))
 				case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 					t.Errorf("got %v, want %q", err, c.want)
@@ -202,7 +203,7 @@ func TestALostReplyToTake(t *testing.T) {
 				}
 				time.Sleep(2 * times.Renew)
 				synctest.Wait()
-				if h.View().Value.Claims["g"] != s.Claim("g") {
+				if !reflect.DeepEqual(h.View().Value.Claims["g"], s.Claim("g")) {
 					t.Error("the view never learnt what came of it")
 				}
 			})
@@ -230,17 +231,17 @@ func TestALateSignOff(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if err := h.SignOff(ctx, "g", 1); err != nil && fate.LoseReply {
+			if err := h.LetGo(ctx, reconcile.SignOff{Group: "g", Epoch: 1, GaveUp: "it does not start", Down: "enough"}); err != nil && fate.LoseReply {
 				t.Errorf("it had arrived, and reading again did not show it: %v", err)
 			}
 			for range 50 {
-				if !h.View().Value.Claims["g"].Released {
+				if c := h.View().Value.Claims["g"]; !c.Released || c.Down != "enough" {
 					t.Fatalf("%+v: it shows as held while its sign-off may be on its way", fate)
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
-			if !s.Claim("g").Released {
-				t.Errorf("%+v: never signed off", fate)
+			if c := s.Claim("g"); !c.Released || c.GaveUp != "it does not start" || c.Down != "enough" {
+				t.Errorf("%+v: never signed off, or without its reasons: %+v", fate, c)
 			}
 		})
 	}

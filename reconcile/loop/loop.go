@@ -156,16 +156,7 @@ func (l *Loop) Stop(ctx context.Context, reason string) error {
 
 // Clear forgets that this node failed a group, so that it may take it again.
 func (l *Loop) Clear(ctx context.Context, group string) error {
-	return l.do(ctx, func() {
-		m := l.memory[group]
-		m.Failed, m.Stuck, m.Error, m.ErrorVerb, m.Retry, m.Restarts = "", "", "", "", time.Time{}, nil
-		l.memory[group] = m
-		d := l.last[group]
-		d.AtBarrier = false // what is wanted now does not wait for what was
-		l.last[group] = d
-		l.backoff[group] = 0
-		l.persist()
-	})
+	return l.do(ctx, func() { l.forgive(group) })
 }
 
 // Run passes until ctx ends or, after Stop, until nothing is held. A plan in
@@ -213,6 +204,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		snap.Store = reconcile.Observed(l.opt.Config, &snap)
 	}
 	snap.Stopping = l.stopping
+	l.heed(&snap)
 	l.recallHostname()
 	l.recallDirty()
 	snap.Memory = maps.Clone(l.memory)

@@ -21,6 +21,7 @@ type kept struct {
 	Lost      uint64      `json:"lost,omitempty"`
 	Failed    string      `json:"failed,omitempty"`
 	Restarts  []time.Time `json:"restarts,omitempty"`
+	Cleared   time.Time   `json:"cleared,omitzero"`
 	Rehearsed time.Time   `json:"rehearsed,omitzero"`
 	Ran       string      `json:"ran,omitempty"` // beside act's own record of what was started
 
@@ -39,7 +40,7 @@ func (l *Loop) restore() {
 		l.opt.Log.Warn("memory of the last run was not readable", "err", err)
 	}
 	for name, k := range all {
-		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Ran: k.Ran}
+		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Cleared: k.Cleared, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Ran: k.Ran}
 	}
 }
 
@@ -51,7 +52,7 @@ func (l *Loop) persist() {
 	}
 	all := map[string]kept{}
 	for name, m := range l.memory {
-		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Ran: m.Ran}
+		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Cleared: m.Cleared, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Ran: m.Ran}
 	}
 	if maps.EqualFunc(all, l.saved, sameKept) {
 		return
@@ -63,7 +64,7 @@ func (l *Loop) persist() {
 }
 
 func sameKept(a, b kept) bool {
-	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Ran == b.Ran && a.Rehearsed.Equal(b.Rehearsed) && slices.Equal(a.Restarts, b.Restarts) &&
+	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Ran == b.Ran && a.Rehearsed.Equal(b.Rehearsed) && a.Cleared.Equal(b.Cleared) && slices.Equal(a.Restarts, b.Restarts) &&
 		a.Released == b.Released && a.Left == b.Left && maps.Equal(a.Peers, b.Peers)
 }
 

@@ -42,8 +42,8 @@ var plants = []struct {
 		{"../loop/flight.go", `if sp.Storage {`, `if false {`},
 	}},
 	{"the claim is taken after the mount", "the claim of", []edit{
-		{"../diff.go", `b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal}, ev.Detail)`,
-			"defer b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason, Pinned: take.Pinned, Rehearsal: take.Rehearsal}, ev.Detail)"},
+		{"../diff.go", `b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason,`,
+			"defer b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason,"},
 	}},
 	{"release is not proved", "while", []edit{
 		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},

@@ -49,6 +49,7 @@ fence = { agent = "fence_sim", timeout = "10s" }
 [group.files]
 policy = "cascading"
 nodes = ["alpha", "beta"]
+failovers = 0
 %s
 [[group.files.address]]
 label = "files"
@@ -66,6 +67,7 @@ purge = [{ path = "/srv/files/map" }]
 policy = "rotating"
 nodes = ["beta", "alpha"]
 hostname = "cell"
+%s
 [[group.cell.address]]
 label = "cell"
 prefix = "10.7.0.51/24"
@@ -83,6 +85,7 @@ purge = [{ path = "/srv/cell/map" }]
 [group.dfs]
 policy = "cascading"
 nodes = ["beta", "alpha"]
+failovers = 0
 %s
 [[group.dfs.address]]
 label = "dfs"
@@ -126,7 +129,8 @@ func newWorld(seed uint64, dir string) (*world, error) {
 	timers := []string{"", "[lease]\nttl = \"3s\"\nmargin = \"600ms\"\nrenew = \"300ms\"\nrequest = \"500ms\"\n[keepalive]\ninterval = \"50ms\"\ntimeout = \"250ms\"\n"}[d.pick("timers", 2)]
 	policy := []string{"", "fallback = \"never\"", "on_release_failure = \"self-fence\"", "settle = \"0s\""}[d.pick("policy", 4)]
 	reboot := []string{"", "reboot = \"automatic\"", "fallback = \"never\""}[d.pick("reboot", 3)]
-	cfg, err := config.Parse("sim.toml", fmt.Appendf(nil, base, timers, policy, reboot))
+	budget := []string{"failovers = 0", "failovers = 2"}[d.pick("budget", 2)]
+	cfg, err := config.Parse("sim.toml", fmt.Appendf(nil, base, timers, policy, budget, reboot))
 	if err != nil {
 		return nil, err
 	}
@@ -250,6 +254,14 @@ func (w *world) clear() {
 			if m := st.Snapshot.Memory[g.Name]; m.Failed != "" || m.Stuck != "" {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 				_ = p.loop.Clear(ctx, g.Name)
+				cancel()
+			}
+			if c, d := st.Snapshot.Store.Value.Claims[g.Name], st.Decisions[g.Name]; d.Phase == reconcile.Blocked && st.Snapshot.Store.OK() && len(d.Plan.Blocked) > 0 && strings.Contains(d.Plan.Blocked[0].Way, "understudy clear") {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				_ = p.keeper.Ask(ctx, reconcile.Request{
+					Group: reconcile.OrderKey(reconcile.Clear, g.Name), To: g.Name, Order: reconcile.Clear, By: "a person",
+					Epoch: c.Epoch, Lasts: reconcile.UntilCleared, At: time.Now(),
+				})
 				cancel()
 			}
 		}

@@ -67,6 +67,9 @@ func DefaultConfig(o Options) string {
 	if o.Group != "" {
 		line("%s", strings.TrimRight(o.Group, "\n"))
 	}
+	if !strings.Contains(o.Group, "failovers") {
+		line("failovers = 0") // a lab is for failures, as many as one likes
+	}
 	line("\n[[group.%s.address]]\nlabel   = %q\nprefix  = %q\nnetwork = %q", Group, "svc", ServiceAddress, PublicNet)
 	line("\n[[group.%s.filesystem]]\nmount  = %q\ndevice = %q\ntype   = %q", Group, SharedMount, disk, "ext4")
 	if o.Profile == ProfileDCE {

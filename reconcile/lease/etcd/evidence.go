@@ -67,6 +67,10 @@ func (s *store) PutRequest(ctx context.Context, r reconcile.Request, ttl time.Du
 		return err
 	}
 	return s.do(ctx, func(ctx context.Context) error {
+		if ttl >= reconcile.UntilCleared { // else the leases of former ones would pile up
+			_, err := s.Put(ctx, s.prefix+requests+r.Group, value)
+			return err
+		}
 		got, err := s.Client.Grant(ctx, seconds(ttl))
 		if err != nil {
 			return err

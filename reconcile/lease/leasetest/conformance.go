@@ -3,6 +3,7 @@ package leasetest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -171,13 +172,13 @@ func takes(b *bench) {
 	id := b.grant("alpha", "a1", lasting)
 	at := time.Date(2024, 2, 29, 12, 0, 0, 5, time.UTC)
 	one := reconcile.Claim{Group: "g", Holder: "alpha", BootID: "a1", Epoch: 1, At: at, Reason: "first — <&>",
-		Evidence: reconcile.Evidence{Kind: reconcile.EvidenceFirst, Detail: "d"}}
+		Evidence: reconcile.Evidence{Kind: reconcile.EvidenceFirst, Detail: "d"}, Failovers: []int64{1, 2}, GaveUp: "g", Down: "n"}
 	_, err := b.a.Take(b.ctx, id, one, 77)
 	b.is(err, lease.ErrChanged)
 	rev, err := b.a.Take(b.ctx, id, one, 0)
 	b.ok(err)
 	one.Revision = rev
-	v := b.sees("the claim as written", func(v reconcile.StoreView) bool { return v.Claims["g"] == one })
+	v := b.sees("the claim as written", func(v reconcile.StoreView) bool { return reflect.DeepEqual(v.Claims["g"], one) })
 	if rev == 0 || v.Revision < rev {
 		b.Fatalf("claim at revision %d in a view at %d", rev, v.Revision)
 	}

@@ -1,0 +1,33 @@
+package reconcile
+
+import "time"
+
+// Order is what an operator asks for that is no move. It is kept as a request, under
+// a key that no group can have as its name.
+type Order string
+
+// The orders.
+const (
+	NoOrder Order = ""
+	// Clear forgets what a group has failed, on every node.
+	Clear Order = "clear"
+)
+
+// UntilCleared is how long an order lasts that only a person ends.
+const UntilCleared = 10 * 365 * 24 * time.Hour
+
+// OrderKey is under what an order about an object is kept in [StoreView.Requests].
+func OrderKey(o Order, object string) string { return "@" + string(o) + "/" + object }
+
+// ClearedAt is when a person cleared a group for all nodes, by the clock of who
+// recorded it; zero if nobody has.
+func ClearedAt(s *Snapshot, group string) time.Time {
+	r, _ := order(s, Clear, group)
+	return r.At
+}
+
+// order is an order about an object that is in force, if one is.
+func order(s *Snapshot, o Order, object string) (Request, bool) {
+	r, ok := s.Store.Value.Requests[OrderKey(o, object)]
+	return r, ok && r.Order == o
+}
