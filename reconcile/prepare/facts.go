@@ -140,6 +140,9 @@ func Asks(c *config.Config, node, stateDir string) []Ask {
 				out = append(out, Ask{Path: u, Link: true})
 			}
 		}
+		if exports(g) {
+			out = append(out, Ask{Path: dfstab, Data: true})
+		}
 		for _, a := range g.Applications {
 			for _, p := range a.Configured {
 				out = append(out, Ask{Path: p, Data: cellFile(p)})

@@ -24,6 +24,7 @@ func (b *builder) storageItems(g *config.Group) {
 	for _, a := range g.Aggregates {
 		b.add(b.device(g, a.Device, a.Volume, FileSpace, []string{"S72", "S100"}, false))
 	}
+	b.exportsItem(g)
 	for _, v := range g.Volumes {
 		if b.f.LVM == nil {
 			b.add(b.autoActivation(g, v))
