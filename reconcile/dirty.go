@@ -73,6 +73,40 @@ func byHand(g *config.Group, dirty string) bool {
 	return dirty != "" && g.Reboot != config.RebootByUnderstudy
 }
 
+// rebootEnds names a group that this node holds, that only a reboot lets go of as
+// well, and that would not go to the same node of its own accord; "" if there is none.
+// A reboot for the sake of one group going home must not end it: with a home each, two
+// such groups would reboot the two nodes in turn for ever.
+func rebootEnds(c *config.Config, g *config.Group, s *Snapshot, to string) string {
+	for i := range c.Groups {
+		o := &c.Groups[i]
+		if o.Name == g.Name || !ours(s.Store.Value.Claims[o.Name], s) || !rebootToRelease(o) {
+			continue
+		}
+		if p := o.Priority(to); o.Policy != config.Cascading || p < 0 || p > o.Priority(s.Node) || o.Fallback.Kind == config.FallbackNever {
+			return o.Name
+		}
+	}
+	return ""
+}
+
+// staysForOthers says why a group does not go home although the node could reboot by
+// itself.
+func staysForOthers(c *config.Config, g *config.Group, s *Snapshot, claim Claim) []Reason {
+	if claim.Pinned != "" || !mayFallBack(g, s.At) {
+		return nil
+	}
+	for _, name := range g.Nodes[:g.Priority(s.Node)] {
+		if o := rebootEnds(c, g, s, name); o != "" && isReady(s.Peer(name), g) {
+			return []Reason{{
+				Text: fmt.Sprintf("%s is back, has higher priority and is ready, but %s would have to reboot and %s is served here", name, s.Node, o),
+				Way:  fmt.Sprintf("understudy move %s %s, when %s may be down", g.Name, name, o),
+			}}
+		}
+	}
+	return nil
+}
+
 // since says why a node is dirty.
 func since(app, where string) string { return fmt.Sprintf("%s has run %s since its boot", app, where) }
 
@@ -263,8 +297,11 @@ func silence(p Peer) time.Duration {
 // staysForNow says who would get the group by itself if this node need not be
 // rebooted by a person first: nobody is left without a service for waiting on one.
 func staysForNow(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty string) []Reason {
-	if !byHand(g, dirty) {
+	if dirty == "" {
 		return nil
+	}
+	if !byHand(g, dirty) {
+		return staysForOthers(c, g, s, claim)
 	}
 	why := since(dirty, "here")
 	way := func(to string) string {

@@ -99,6 +99,12 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	peer := s.Peer(claim.Holder)
 	ev, proven := evidence(claim, s)
 
+	if proven && !claim.Released && claim.BootID != "" && s.Store.Value.Live[claim.Holder] == claim.BootID {
+		return taking{Waits: []Reason{{
+			Text: fmt.Sprintf("%s: %s, and the lease of that boot has not ended yet", claim.Holder, ev.Detail),
+			Way:  fmt.Sprintf("it ends within %s, and then the group is taken", c.Lease.TTL),
+		}}}
+	}
 	// A holder that is alive, or may be, keeps it.
 	if !proven {
 		if r, ok := awaitsBoot(g, s, peer); ok {

@@ -39,7 +39,7 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirt
 	}
 	if claim.Pinned == "" && mayFallBack(g, s.At) {
 		for _, name := range g.Nodes[:g.Priority(s.Node)] {
-			if ready(name) {
+			if ready(name) && (dirty == "" || rebootEnds(c, g, s, name) == "") {
 				return fmt.Sprintf("%s is back, has higher priority and is ready", name), name
 			}
 		}
