@@ -89,7 +89,7 @@ func Around(c *config.Config, s *Snapshot) *World {
 			if claim := w.Store.Claims[g.Name]; claim.Holder == n.Name && !claim.Released {
 				h.BootID = claim.BootID
 				m.Whole = claim.Epoch
-				dirty = dirty || rebootToRelease(g) && m.Role.Holds()
+				dirty = dirty || rebootToRelease(g) && m.Role.Holds() && claim.Rehearsal == NoRehearsal
 				h.switchOn(g)
 				for _, fs := range outerFirst(g.Filesystems) {
 					h.mount(fs)
@@ -98,7 +98,9 @@ func Around(c *config.Config, s *Snapshot) *World {
 					h.address(a, a.Network)
 				}
 				for _, a := range g.Applications {
-					h.run(g.Name, a)
+					if claim.Rehearsal == NoRehearsal {
+						h.run(g.Name, a)
+					}
 				}
 			}
 			if dirty {
