@@ -47,6 +47,7 @@ volume_group = "dcevg"
 
 [[group.dce.application]]
 profile = "dce"
+mounts = ["/krb5", "/var/dce"] # what the recorded conversation has
 `
 
 // beta is a conversation with node beta of that file; mounted and held are what
@@ -152,7 +153,7 @@ func TestPlanFromWhatAIXPrints(t *testing.T) {
 		verbs  string
 	}{
 		"nothing has come": {beta(false, false, ""), ""},
-		"all has come":     {beta(true, true, ""), "hostname purge purge start verify hostname"},
+		"all has come":     {beta(true, true, ""), "hostname purge purge start verify notify hostname"},
 		"the label only":   {beta(false, true, ""), ""},
 		"unread":           {strings.Replace(beta(true, true, ""), "mounted over", "mounted onto", 1), ""},
 	} {
