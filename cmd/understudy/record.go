@@ -98,12 +98,21 @@ func printRecord(w io.Writer, r journal.Record) {
 	case r.Kind == journal.Decided:
 		fmt.Fprintf(w, "%s  %-8s plan %s to %s, %d %s: %s\n", at, r.Group, r.Plan, r.Step, r.Of, plural(r.Of, "step"), r.Why)
 	case r.Kind == journal.Done:
-		fmt.Fprintf(w, "%s  %-8s %3d/%d %s, %s%s\n", at, r.Group, r.N, r.Of, r.Step, reconcile.Human(r.Took), because(r))
+		fmt.Fprintf(w, "%s  %-8s %3d/%d %s, %s%s%s\n", at, r.Group, r.N, r.Of, r.Step, reconcile.Human(r.Took), whole(r), because(r))
 	case r.Kind == journal.Failed:
 		fmt.Fprintf(w, "%s  %-8s %3d/%d %s FAILED after %s: %s\n", at, r.Group, r.N, r.Of, r.Step, reconcile.Human(r.Took), r.Err)
 	default:
 		fmt.Fprintf(w, "%s  %-8s %s\n", at, r.Group, strings.TrimSpace(r.Why+" "+r.Err))
 	}
+}
+
+// whole says at a plan's last step how long all of it took.
+func whole(r journal.Record) string {
+	d, err := time.ParseDuration(r.Facts[journal.PlanTook])
+	if err != nil || r.Of < 2 {
+		return ""
+	}
+	return " (the plan: " + reconcile.Human(d) + ")"
 }
 
 // because is what a hook was told, or people were, "" for other steps.

@@ -52,6 +52,10 @@ type Record struct {
 	Facts map[string]string `json:"facts,omitempty"`
 }
 
+// PlanTook is the fact that the record of a plan's last step has: how long the
+// whole plan took, as time.ParseDuration reads it.
+const PlanTook = "plan_took"
+
 // The bounds of a record. What is longer is cut, and says so: a program's output
 // in Err must not fill the disk.
 const (

@@ -157,6 +157,9 @@ func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
 			rec.Why = n.Text
 			l.notices.add(n, time.Now())
 		}
+		if i == len(f.plan.Steps)-1 { // how long the group was on its way (guide: recovery time is to be short)
+			rec.Facts = map[string]string{journal.PlanTook: time.Since(f.since).Round(time.Millisecond).String()}
+		}
 		l.append(rec)
 		l.opt.Log.Info("step done", "group", f.plan.Group, "plan", f.plan.Fingerprint(), "step", rec.Step, "step_n", p.N, "step_of", rec.Of, "took", rec.Took)
 		if _, ok := p.Step.(reconcile.TakeClaim); ok {

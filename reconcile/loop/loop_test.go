@@ -413,6 +413,28 @@ func TestIdleLoopSleeps(t *testing.T) {
 	})
 }
 
+// The last step of a plan tells how long all of it took: what a takeover costs is
+// in the record, group by group.
+func TestTimeOfAPlanIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.start(t)
+		b.slow["start"], b.slow["mount"] = 2*time.Second, time.Second
+		b.change(func(w *reconcile.World) { lose(w, "mount-lost=/srv/shared") })
+		time.Sleep(time.Minute)
+		b.settle()
+		var whole []string
+		for _, r := range b.records {
+			if d := r.Facts[journal.PlanTook]; d != "" {
+				whole = append(whole, fmt.Sprintf("%s %d/%d %s", r.Step, r.N, r.Of, d))
+			}
+		}
+		if len(whole) != 1 || !strings.HasPrefix(whole[0], "verify server") || !strings.HasSuffix(whole[0], " 3s") {
+			t.Errorf("%q", whole)
+		}
+	})
+}
+
 func TestEveryStepIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
