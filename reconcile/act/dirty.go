@@ -3,6 +3,7 @@
 package act
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,9 +62,14 @@ func (h *Host) dirtyMarks() (map[string]dirtyMark, error) {
 
 // markDirty records durably that only a reboot of this host lets go of a group, and
 // forgets what earlier boots had recorded. A record that cannot be read is not
-// replaced: it may say of another group what nobody else knows. See
+// replaced: it may say of another group what nobody else knows. A disk that does not
+// answer is not waited for longer than ctx: the lease may be lost meanwhile. See
 // [reconcile.MarkDirty].
-func (h *Host) markDirty(s reconcile.MarkDirty) error {
+func (h *Host) markDirty(ctx context.Context, s reconcile.MarkDirty) error {
+	return h.flights.do(ctx, "record what only a reboot ends", func() error { return h.writeDirty(s) }, nil)
+}
+
+func (h *Host) writeDirty(s reconcile.MarkDirty) error {
 	h.marking.Lock()
 	defer h.marking.Unlock()
 	fail := func(err error) error {

@@ -156,3 +156,35 @@ func TestRebootIsAskedForOnceAndAwaited(t *testing.T) {
 	defer h.Close()
 	wantError(t, h.Do(t.Context(), reconcile.Reboot{AtOnce: true}), "a shutdown is under way", "by hand")
 }
+
+// TestMarkWaitsForNoDisk: a state directory that hangs must not keep a plan in flight
+// whose lease is lost.
+func TestMarkWaitsForNoDisk(t *testing.T) {
+	h := newHost(t)
+	path := filepath.Join(h.opts.StateDir, dirtyFile)
+	if err := unix.Mkfifo(path, 0o600); err != nil { // nobody writes, so that reading hangs
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("the lease is lost"))
+	defer cancel()
+	step := reconcile.MarkDirty{Group: "dce", App: "dfs", BootID: "boot1"}
+	wantError(t, h.Do(ctx, step), "record what only a reboot ends", "the lease is lost")
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(path), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		err := h.Do(ctx, step)
+		if err == nil {
+			return
+		}
+		if !pause(ctx, time.Millisecond) {
+			t.Fatal(err)
+		}
+	}
+}

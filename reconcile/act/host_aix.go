@@ -93,7 +93,7 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 	case reconcile.Stop:
 		return h.stopAndTell(ctx, s)
 	case reconcile.MarkDirty:
-		return h.markDirty(s)
+		return h.markDirty(ctx, s)
 	case reconcile.Reboot:
 		return h.reboot(ctx, s)
 	case reconcile.RunHook:
