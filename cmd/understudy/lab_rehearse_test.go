@@ -148,4 +148,5 @@ func TestRehearsalThatHoldsAndOneThatFails(t *testing.T) {
 	b.understudy(lab.Beta, "clear", "files")
 	b.ready(lab.Beta)
 	b.understudy(lab.Alpha, "rehearse", "files", "beta", "--yes", "files")
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20)) // it has gone back
 }
