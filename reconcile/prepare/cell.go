@@ -26,6 +26,25 @@ func ParseCell(text []byte) (string, error) {
 	return "", fmt.Errorf("cannot find a line with cellname in it")
 }
 
+// parseHost reads the name under which a host was configured, "" if it does not say.
+func parseHost(text []byte) string {
+	for line := range bytes.Lines(text) {
+		if f := strings.Fields(string(line)); len(f) == 2 && f[0] == "hostname" {
+			return strings.TrimPrefix(f[1], "hosts/")
+		}
+	}
+	return ""
+}
+
+// sameHost compares host names of which either may have a domain.
+func sameHost(a, b string) bool {
+	if strings.Contains(a, ".") != strings.Contains(b, ".") {
+		a, _, _ = strings.Cut(a, ".")
+		b, _, _ = strings.Cut(b, ".")
+	}
+	return strings.EqualFold(a, b)
+}
+
 // CleanCell is a cell's name without /.../, if it is one.
 func CleanCell(name string) (string, error) {
 	cell := strings.TrimPrefix(name, cellPrefix)

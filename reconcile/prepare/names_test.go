@@ -46,6 +46,41 @@ func TestHostname(t *testing.T) {
 	}
 }
 
+// TestConfiguredUnder: with rotating resources DCE is configured under the service's
+// host name; what says another was configured as a node (S48, S99).
+func TestConfiguredUnder(t *testing.T) {
+	rotating := parsed(t, `"POLICY"`, "\"rotating\"\nhostname = \"cell.example.com\"")
+	for _, tc := range []struct {
+		what, db string
+		want     State
+		seen     string
+	}{
+		{"the service", "cellname /.../cell1\nhostname hosts/cell.example.com\n", Done, "dce_cf.db"},
+		{"without its domain", "hostname hosts/CELL\n", Done, "dce_cf.db"},
+		{"a node", "cellname /.../cell1\nhostname hosts/alpha\n", ByHand, "says hosts/alpha"},
+		{"another domain", "hostname hosts/cell.example.org\n", ByHand, "says hosts/cell.example.org"},
+		{"no word of it", "cellname /.../cell1\n", Done, "dce_cf.db"},
+	} {
+		f := ready(rotating, "alpha")
+		mount(f, "/etc/dce")
+		put(f, "/etc/dce/dce_cf.db", text(tc.db))
+		items := Items(rotating, f)
+		i := slices.IndexFunc(items, func(it Item) bool { return it.Name == "configure dce" })
+		if it := items[i]; it.State != tc.want || !strings.Contains(it.Seen, tc.seen) || it.Matters() != (tc.want != Done) {
+			t.Errorf("%s: %+v", tc.what, it)
+		}
+		sane(t, items)
+	}
+	// Cascading, the host keeps its own name, and DCE has that of the owner.
+	c := parsed(t)
+	f := ready(c, "alpha")
+	mount(f, "/etc/dce")
+	put(f, "/etc/dce/dce_cf.db", text("hostname hosts/alpha\n"))
+	if i := slices.IndexFunc(Items(c, f), func(it Item) bool { return it.Name == "configure dce" && it.State == Done }); i < 0 {
+		t.Error("cascading: not done")
+	}
+}
+
 // TestVolumeFindings: what the audit of LVM has found is told with its row and its
 // way out, once; a volume group of which nothing was found is met (S92, S94, S105).
 func TestVolumeFindings(t *testing.T) {

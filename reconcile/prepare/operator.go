@@ -161,8 +161,16 @@ func (b *builder) configureItem(g *config.Group, first, mutual bool) {
 		}
 		for _, a := range g.Applications {
 			for _, p := range a.Configured {
-				if s := b.f.path(p); s.OK() && s.Value.Kind != Nothing {
-					it.State, it.Seen, it.Way = Done, p, ""
+				s := b.f.path(p)
+				if !s.OK() || s.Value.Kind == Nothing {
+					continue
+				}
+				it.State, it.Seen, it.Way = Done, p, ""
+				if name := parseHost(s.Value.Data); cellFile(p) && g.Hostname != "" && name != "" && !sameHost(name, g.Hostname) {
+					it.State, it.Seen, it.Routine = ByHand, p+" says hosts/"+name, false
+					it.Way = "if that is a node and no name chosen for the service: configure it anew, with the host name " + g.Hostname
+					b.add(it)
+					return
 				}
 			}
 		}
