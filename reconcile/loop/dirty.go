@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -58,4 +59,22 @@ func (f *flight) reboots() bool {
 	}
 	_, ok := f.plan.Steps[n-1].Step.(reconcile.Reboot)
 	return ok
+}
+
+// farewell lets the others hear that this node stands at the barrier before it
+// reboots: one that falls silent in the middle of its stop is fenced, and a fence may
+// leave it off. A reset that must not wait does not.
+func (l *Loop) farewell(ctx context.Context, r reconcile.Reboot) error {
+	if r.AtOnce {
+		return nil
+	}
+	l.Kick()
+	t := time.NewTimer(2 * l.opt.Config.Keepalive.Interval)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -187,6 +187,11 @@ func (l *Loop) step(ctx context.Context, group string, s reconcile.Step, sp reco
 			return fmt.Errorf("%w: %s left, the step needs %s", ErrShortLease, left.Round(time.Millisecond), sp.Needs)
 		}
 	}
+	if r, ok := s.(reconcile.Reboot); ok {
+		if err := l.farewell(ctx, r); err != nil {
+			return err
+		}
+	}
 	sctx, cancel := context.WithTimeoutCause(ctx, sp.Limit, fmt.Errorf("it took longer than %s", sp.Limit))
 	defer cancel()
 	err := l.opt.Actor.Do(sctx, s)
