@@ -21,6 +21,7 @@ type Decision struct {
 	// none; AtBarrier says that nothing else is left to be done here.
 	Dirty     string
 	AtBarrier bool
+	Frozen    bool        // an operator has it left alone
 	Status    GroupStatus // what this node tells the others
 }
 
@@ -51,6 +52,7 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 		Clean:    d.Inventory.Clean() && s.Memory[g.Name].SavedHostname == "" && d.Dirty == "",
 	}
 	event, because := classify(c, g, s, d.Inventory, d.Dirty)
+	event, because = stilled(event, because, g, s)
 	d.Because = because
 	role := s.Memory[g.Name].Role
 	tr, err := fsm.Next(role, event, d.Facts)
@@ -61,10 +63,15 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 
 	var take taking
 	if tr.To == fsm.Standby && event != fsm.Unsure {
-		take = mayTake(c, g, s)
+		if r, frozen := Frozen(s, g.Name); frozen {
+			take = taking{Waits: []Reason{frozenWait(g, r)}}
+		} else {
+			take = mayTake(c, g, s)
+		}
 	}
 	d.Goal = Want(tr.To, event, take.OK)
 	d.Plan = diff(c, g, s, d, take)
+	d.freeze(g, s)
 	d.AtBarrier = atBarrier(d)
 	d.Phase = phase(g, s, d)
 	d.Status = status(c, g, s, d, take)
@@ -88,10 +95,12 @@ func Want(r fsm.Role, e fsm.Event, mayTake bool) Goal {
 // what in the snapshot made it. The order is that of fsm.Events.
 func Classify(c *config.Config, g *config.Group, s *Snapshot) (fsm.Event, string) {
 	if IsExternal(c) {
-		return look(c, g, s).classify()
+		event, because := look(c, g, s).classify()
+		return stilled(event, because, g, s)
 	}
 	inv := takeInventory(c, g, s)
-	return classify(c, g, s, inv, stays(g, s, inv))
+	event, because := classify(c, g, s, inv, stays(g, s, inv))
+	return stilled(event, because, g, s)
 }
 
 func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dirty string) (fsm.Event, string) {
@@ -190,6 +199,6 @@ func status(c *config.Config, g *config.Group, s *Snapshot, d Decision, take tak
 	if st.Unfit && st.Reason == "" && !d.Transition.To.Holds() {
 		st.Reason = why.String()
 	}
-	st.Ready = fit && d.Transition.To == fsm.Standby && d.Facts.Clean && s.Lease.Left(s.At) > 0 && s.Store.OK()
+	st.Ready = fit && !d.Frozen && d.Transition.To == fsm.Standby && d.Facts.Clean && s.Lease.Left(s.At) > 0 && s.Store.OK()
 	return st
 }

@@ -16,6 +16,7 @@ func decideExternal(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	d.Facts = fsm.Facts{Home: g.Home() == s.Node, Rotating: g.Policy == config.Rotating, Clean: v.clean() && d.Dirty == ""}
 	var event fsm.Event
 	event, d.Because = v.classify()
+	event, d.Because = stilled(event, d.Because, g, s)
 	role := v.m.Role
 	tr, err := fsm.Next(role, event, d.Facts)
 	if err != nil { // the table is total: a test proves it
@@ -24,6 +25,7 @@ func decideExternal(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	d.Transition = tr
 	d.Goal = Want(tr.To, event, false)
 	d.Plan = v.plan(d)
+	d.freezeExternal(g, s)
 	d.AtBarrier = atBarrier(d)
 	d.Phase = phase(g, s, d)
 	d.Status = v.status(d)

@@ -11,6 +11,13 @@ const (
 	NoOrder Order = ""
 	// Clear forgets what a group has failed, on every node.
 	Clear Order = "clear"
+	// Freeze has nothing done for a group: it is held where it is, and neither
+	// repaired nor moved nor taken. A lost lease, or the claim of another node, still
+	// lets it go.
+	Freeze Order = "freeze"
+	// Drain has a node give up what it holds as soon as another one is ready for it,
+	// and take nothing.
+	Drain Order = "drain"
 )
 
 // UntilCleared is how long an order lasts that only a person ends.

@@ -91,6 +91,32 @@ func (s *scenario) more(f []string) error {
 			c.Failovers = append(c.Failovers, s.w.Now.Add(-d).Unix())
 		}
 		s.w.Store.Claims[f[1]] = c
+	case "freeze", "drain": // freeze GROUP, drain NODE
+		key := OrderKey(Order(f[0]), f[1])
+		s.w.Store.Requests[key] = Request{Group: key, Order: Order(f[0]), To: f[1], By: "operator", Reason: "new disks", At: s.w.Now}
+	case "thaw":
+		delete(s.w.Store.Requests, OrderKey(Freeze, f[1]))
+	case "undrain":
+		delete(s.w.Store.Requests, OrderKey(Drain, f[1]))
+	case "by-hand": // by-hand NODE GROUP: print the plan of a frozen group, and carry it out
+		h, g := s.host(f[1]), s.c.Group(f[2])
+		p := Decide(s.c, g, Thawed(s.w.look(h), g.Name)).Plan
+		fmt.Fprintf(&s.out, "== by hand on %s\n", h.Node)
+		p.Text(&s.out)
+		var done []Step
+		for n := 0; n < 100; n++ {
+			rest := ByHand(Decide(s.c, g, Thawed(s.w.look(h), g.Name)).Plan, done)
+			if len(rest) == 0 {
+				break
+			}
+			sp := rest[0].Step.Spec()
+			fmt.Fprintf(&s.out, "step: %s %s\n", sp.Verb, sp.Object)
+			s.w.apply(h, g, rest[0].Step)
+			if done = append(done, rest[0].Step); !Traceless(rest[0].Step) {
+				done = nil
+			}
+		}
+		fmt.Fprintln(&s.out)
 	case "clear": // clear GROUP: a person does, for all nodes
 		s.w.Store.Requests[OrderKey(Clear, f[1])] = Request{Group: OrderKey(Clear, f[1]), Order: Clear, To: f[1], By: "operator", Epoch: s.w.Store.Claims[f[1]].Epoch, At: s.w.Now}
 		for _, h := range s.w.Hosts {

@@ -233,6 +233,9 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 	if s.Stopping != "" {
 		return Reason{Text: "this node is leaving: " + s.Stopping}, false
 	}
+	if r, ok := Drained(s, s.Node); ok {
+		return Reason{Text: "this node is " + r.Sentence(), Way: "understudy undrain " + s.Node}, false
+	}
 	if m.Failed != "" {
 		return Reason{Text: m.Failed, Way: "mend it, then: understudy clear " + g.Name}, false
 	}

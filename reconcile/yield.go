@@ -31,6 +31,9 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirt
 	if req, ok := s.Store.Value.Requests[g.Name]; ok && req.Epoch == claim.Epoch && req.To != s.Node && ready(req.To) && (dirty == "" || req.Rehearse == NoRehearsal) {
 		return strings.TrimSuffix(fmt.Sprintf("%s moves it to %s: %s", req.By, req.To, req.Reason), ": "), req.To
 	}
+	if why, to := drains(g, s); why != "" {
+		return why, to
+	}
 	if byHand(g, dirty) {
 		return "", ""
 	}
@@ -77,6 +80,9 @@ func mustStay(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirty
 			}
 		}
 		out = append(out, Reason{Text: fmt.Sprintf("%s asks for it on %s, which %s", req.By, req.To, why), Way: "it moves by itself when that node is ready"})
+	}
+	if r, ok := Drained(s, s.Node); ok {
+		out = append(out, Reason{Text: "this node is " + r.Sentence() + "; no other node is ready to take it", Way: "it moves by itself when one is"})
 	}
 	out = append(out, staysForNow(c, g, s, claim, dirty)...)
 	if why, to := networkLost(c, g, s); why != "" && spent(g, s, claim) && !byHand(g, dirty) {

@@ -22,6 +22,9 @@ import (
 // wordsFile is the name under which operators' words are kept in the state directory.
 const wordsFile = "confirmed"
 
+// ordersFile is the name under which operators' orders are kept there.
+const ordersFile = "orders"
+
 // outside stands where keeper and authority stand with a store of our own: another
 // manager decides who may own, so that there is no lease, and what is left to be kept
 // are the words of operators, on this node alone.
@@ -31,6 +34,7 @@ type outside struct {
 
 	mu       sync.Mutex
 	confirms map[string]reconcile.Confirmation // by node
+	orders   map[string]reconcile.Request      // by key
 }
 
 var (
@@ -41,12 +45,15 @@ var (
 // openOutside reads what operators have said. Words that cannot be read are not
 // believed: they are asked for again.
 func openOutside(dir string, log *slog.Logger) *outside {
-	o := &outside{dir: dir, changes: trigger.New(), confirms: map[string]reconcile.Confirmation{}}
+	o := &outside{dir: dir, changes: trigger.New(), confirms: map[string]reconcile.Confirmation{}, orders: map[string]reconcile.Request{}}
 	if _, err := journal.LoadState(dir, wordsFile, &o.confirms); err != nil {
 		log.Warn("operators' words were not readable", "err", err)
 	}
 	if o.confirms == nil {
 		o.confirms = map[string]reconcile.Confirmation{}
+	}
+	if _, err := journal.LoadState(dir, ordersFile, &o.orders); err != nil {
+		log.Warn("operators' orders were not readable", "err", err)
 	}
 	return o
 }
@@ -58,14 +65,49 @@ func (o *outside) Lease() reconcile.Lease { return reconcile.Lease{} }
 func (o *outside) View() reconcile.Seen[reconcile.StoreView] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return reconcile.Read(reconcile.StoreView{Confirms: maps.Clone(o.confirms)}, time.Now())
+	return reconcile.Read(reconcile.StoreView{Confirms: maps.Clone(o.confirms), Requests: o.inForce(time.Now())}, time.Now())
 }
 
 // Changes implements loop.Lease.
 func (o *outside) Changes() <-chan struct{} { return o.changes }
 
+// inForce are the orders that have not run out, by this host's clock.
+func (o *outside) inForce(at time.Time) map[string]reconcile.Request {
+	out := map[string]reconcile.Request{}
+	for key, q := range o.orders {
+		if at.Before(q.At.Add(q.Lasts)) {
+			out[key] = q
+		}
+	}
+	return out
+}
+
+// order keeps an order on this node, nil for its end. It returns when that outlives a
+// power cut.
+func (o *outside) order(key string, q *reconcile.Request) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	next := o.inForce(time.Now())
+	delete(next, key)
+	if q != nil {
+		next[key] = *q
+	}
+	if err := journal.SaveState(o.dir, ordersFile, next); err != nil {
+		return err
+	}
+	o.orders = next
+	o.changes.Fire()
+	return nil
+}
+
+// Withdraw implements keeper.
+func (o *outside) Withdraw(_ context.Context, key string) error { return o.order(key, nil) }
+
 // Ask implements keeper: nobody here can move a group.
 func (o *outside) Ask(_ context.Context, q reconcile.Request) error {
+	if q.Order == reconcile.Freeze {
+		return o.order(q.Group, &q)
+	}
 	return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot move %s: with store external the other manager does — move it there", q.Group)}
 }
 

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"understudy/reconcile"
 )
@@ -39,5 +40,39 @@ func TestOutside(t *testing.T) {
 	}
 	if err := o.Ask(t.Context(), reconcile.Request{Group: "g"}); err == nil || !strings.Contains(err.Error(), "the other manager does") {
 		t.Errorf("a move: %v", err)
+	}
+}
+
+// With store external an order is kept on this node: over a restart, until it ends.
+func TestOrdersOutside(t *testing.T) {
+	dir := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	key := reconcile.OrderKey(reconcile.Freeze, "files")
+	frozen := func(o *outside) bool {
+		s := reconcile.Snapshot{Store: o.View()}
+		_, ok := reconcile.Frozen(&s, "files")
+		return ok
+	}
+	o := openOutside(dir, log)
+	ask := func(at time.Time) {
+		t.Helper()
+		if err := o.Ask(t.Context(), reconcile.Request{Group: key, To: "files", Order: reconcile.Freeze, At: at, Lasts: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(time.Now())
+	if !frozen(o) || !frozen(openOutside(dir, log)) {
+		t.Error("the order is not kept")
+	}
+	ask(time.Now().Add(-2 * time.Hour))
+	if frozen(o) || frozen(openOutside(dir, log)) {
+		t.Error("the order does not end")
+	}
+	ask(time.Now())
+	if err := o.Withdraw(t.Context(), key); err != nil || frozen(o) || frozen(openOutside(dir, log)) {
+		t.Errorf("the order was not taken back: %v", err)
+	}
+	if err := o.Ask(t.Context(), reconcile.Request{Group: "files", To: "beta"}); err == nil {
+		t.Error("a move was taken")
 	}
 }

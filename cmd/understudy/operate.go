@@ -16,20 +16,49 @@ import (
 
 func applyCommand(c *common) *cobra.Command {
 	var r api.ApplyRequest
+	var one bool
 	cmd := &cobra.Command{
-		Use:   "apply [GROUP] [--expect FINGERPRINT]",
+		Use:   "apply [GROUP] [--expect FINGERPRINT] [--step]",
 		Short: "make one pass now; with --expect refuse if the plan has changed",
 		Long: `Make one pass by hand, without waiting for the next attempt of a plan that
 failed. With --expect the pass is refused unless the plan still has the
-fingerprint that ` + "`understudy plan`" + ` printed. Returns when the plan has ended.`,
+fingerprint that ` + "`understudy plan`" + ` printed. Returns when the plan has ended.
+
+With --step only the next step is carried out, for a group that is frozen (see:
+understudy freeze --help): the same step, behind the same gates, as understudy
+would take itself. Hooks, notices and proofs that come after the group is up are
+not part of it.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Group = strings.Join(args, "")
+			if one {
+				return c.step(cmd.Context(), r)
+			}
 			return c.client().Apply(cmd.Context(), r)
 		},
 	}
 	cmd.Flags().StringVar(&r.Expect, "expect", "", "the `fingerprint` that the plan must have")
+	cmd.Flags().BoolVar(&one, "step", false, "carry out one step of a frozen group")
 	return cmd
+}
+
+// step carries out one step and says which it was.
+func (c *common) step(ctx context.Context, r api.ApplyRequest) error {
+	if r.Group == "" {
+		return &exitError{exitUsage, "cannot carry out one step of every group — usage: understudy apply GROUP --step"}
+	}
+	reply, err := c.client().Step(ctx, r)
+	switch {
+	case err != nil:
+		return err
+	case c.json:
+		return c.printJSON(reply)
+	case reply.Step == "":
+		fmt.Fprintln(c.out, "nothing to do")
+	default:
+		fmt.Fprintf(c.out, "done: %s (%d more as things stood before)\n", reply.Step, reply.Left)
+	}
+	return nil
 }
 
 func moveCommand(c *common) *cobra.Command {
@@ -190,7 +219,7 @@ func clearCommand(c *common) *cobra.Command {
 letting go that got stuck, and the failovers that were counted. A group that
 stays down because its budget of failovers is spent is taken again. Mend the
 cause first.`,
-		Args:  cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.client().Clear(cmd.Context(), args[0])
 		},

@@ -65,6 +65,7 @@ func (r *resident) Status() (api.Status, error) {
 	}
 	js := r.journal.State()
 	out.Journal = api.JournalStatus{Error: js.Err, Held: js.Held, Dropped: js.Dropped}
+	out.Orders = orderStatuses(s)
 	for _, g := range r.cfg.Groups {
 		if d, ok := st.Decisions[g.Name]; ok {
 			gs := groupStatus(&g, s, d, st.Flights[g.Name])
@@ -164,6 +165,11 @@ func (r *resident) Plan(group string, whatif []string) (api.PlanReply, error) {
 		if !ok || group != "" && g.Name != group {
 			continue
 		}
+		if d.Frozen { // what would be done, and can be by hand
+			wait := d.Plan.Waits
+			d = reconcile.Decide(r.cfg, &g, reconcile.Thawed(&st.Snapshot, g.Name))
+			d.Plan.Waits = append(slices.Clone(wait[:min(1, len(wait))]), d.Plan.Waits...)
+		}
 		if !d.Plan.Empty() || len(d.Plan.Blocked) > 0 || len(d.Plan.Waits) > 0 || group != "" {
 			plans = append(plans, d.Plan)
 		}
@@ -217,6 +223,9 @@ func (r *resident) Move(ctx context.Context, q api.MoveRequest) error {
 	st, err := r.state()
 	if err != nil {
 		return err
+	}
+	if o, ok := reconcile.Frozen(&st.Snapshot, q.Group); ok {
+		return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot move %s: it is %s — understudy thaw %s first", q.Group, o.Sentence(), q.Group)}
 	}
 	claim := st.Snapshot.Store.Value.Claims[q.Group]
 	if claim.Holder == q.To && !claim.Released && claim.Rehearsal != reconcile.NoRehearsal {

@@ -118,6 +118,9 @@ func printStatus(w io.Writer, st api.Status, p palette) {
 // notes are what a person must know before anything else.
 func notes(st api.Status) []string {
 	var out []string
+	for _, o := range st.Orders {
+		out = append(out, "override: "+o.String())
+	}
 	for _, g := range st.Groups {
 		if g.Claim.Rehearsal != "" && !g.Claim.Released {
 			out = append(out, fmt.Sprintf("rehearsal: %s is held by %s without its applications", g.Group, g.Claim.Holder))

@@ -38,6 +38,7 @@ type store struct {
 type keeper interface {
 	loop.Lease
 	Ask(ctx context.Context, q reconcile.Request) error
+	Withdraw(ctx context.Context, key string) error
 	Confirm(ctx context.Context, w reconcile.Confirmation) error
 }
 

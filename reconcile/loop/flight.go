@@ -21,6 +21,7 @@ type flight struct {
 	owned  bool         // the claim was ours when it began
 	step   atomic.Int64 // the step that runs now, from 1
 	ended  chan struct{}
+	hand   bool // one step, by hand
 }
 
 // outcome is how a flight ended.
@@ -115,8 +116,12 @@ func starts(p reconcile.Plan) bool {
 }
 
 func (l *Loop) begin(ctx context.Context, p reconcile.Plan, claimed bool) {
+	l.launch(ctx, p, claimed, false)
+}
+
+func (l *Loop) launch(ctx context.Context, p reconcile.Plan, claimed, hand bool) {
 	fctx, cancel := context.WithCancelCause(ctx)
-	f := &flight{plan: p, cancel: cancel, since: time.Now(), owned: claimed, ended: make(chan struct{})}
+	f := &flight{plan: p, cancel: cancel, since: time.Now(), owned: claimed, hand: hand, ended: make(chan struct{})}
 	l.flights[p.Group] = f
 	l.opt.Log.Info("plan began", "group", p.Group, "plan", p.Fingerprint(), "steps", len(p.Steps), "goal", p.Goal.String(), "reason", p.Why)
 	l.append(journal.Record{Kind: journal.Decided, Group: p.Group, Plan: p.Fingerprint(), Why: p.Why, Of: len(p.Steps), Step: p.Goal.String()})
@@ -208,6 +213,10 @@ func (l *Loop) finished(o outcome) {
 	}
 	if o.group == reconcile.NodeGroup {
 		l.servicesLanded(o)
+		return
+	}
+	if o.flight.hand {
+		l.handed(o)
 		return
 	}
 	m := l.memory[o.group]
@@ -328,6 +337,9 @@ func (l *Loop) idle() bool {
 		}
 	}
 	for _, d := range l.last {
+		if d.Frozen && d.Plan.Empty() {
+			continue // it stays as it is, whoever looks after it
+		}
 		if d.AtBarrier && d.Plan.Empty() {
 			continue // the rest is a reboot, and whoever ends this program sees to it
 		}

@@ -86,8 +86,11 @@ type Loop struct {
 	held     map[string]uint64 // group -> epoch in which this node last held it
 	last     map[string]reconcile.Decision
 	backoff  map[string]time.Duration
-	cleaned  map[string]string // fingerprint of the last letting go that ran to its end
-	counted  map[string]bool   // the plan in flight was counted as a restart when it began
+	cleaned  map[string]string           // fingerprint of the last letting go that ran to its end
+	counted  map[string]bool             // the plan in flight was counted as a restart when it began
+	byHand   map[string][]reconcile.Step // steps of a frozen group that left no trace, see reconcile.ByHand
+	handErr  map[string]error            // of the last step by hand
+	running  context.Context             // of Run: flights outlive who asked for them
 	stopping string
 	state    atomic.Pointer[State]
 
@@ -119,6 +122,7 @@ func New(opt Options) *Loop {
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
 		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, held: map[string]uint64{},
 		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
+		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{},
 	}
 	l.restore()
 	return l
@@ -163,6 +167,7 @@ func (l *Loop) Clear(ctx context.Context, group string) error {
 // flight is cancelled and waited for before it returns; the service itself is
 // left as it is.
 func (l *Loop) Run(ctx context.Context) error {
+	l.running = ctx
 	defer l.land()
 	defer l.events.start(ctx, l)()
 	slow := time.NewTicker(resync)
@@ -268,6 +273,9 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 		if l.last[g.Name].Transition.Event != fsm.LeaseLost {
 			m.Retry, l.backoff[g.Name] = time.Time{}, 0 // letting go now waits for nothing
 		}
+	}
+	if !d.Frozen {
+		delete(l.byHand, g.Name)
 	}
 	l.dirty(g, s, d, &m)
 	m = l.recall(g, s, d, m)

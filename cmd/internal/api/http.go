@@ -61,6 +61,24 @@ func Handler(s Service) http.Handler {
 		answer(w, v, err)
 	})
 	mux.HandleFunc("POST /v1/apply", post(func(ctx context.Context, r ApplyRequest) error { return s.Apply(ctx, r) }))
+	mux.HandleFunc("POST /v1/step", func(w http.ResponseWriter, r *http.Request) {
+		var q ApplyRequest
+		if err := read(r, &q); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		v, err := s.Step(r.Context(), q)
+		answer(w, v, err)
+	})
+	mux.HandleFunc("POST /v1/order", func(w http.ResponseWriter, r *http.Request) {
+		var q OrderRequest
+		if err := read(r, &q); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		v, err := s.Order(r.Context(), q)
+		answer(w, v, err)
+	})
 	mux.HandleFunc("POST /v1/move", post(func(ctx context.Context, r MoveRequest) error { return s.Move(ctx, r) }))
 	mux.HandleFunc("POST /v1/rehearse", post(func(ctx context.Context, r RehearseRequest) error { return s.Rehearse(ctx, r) }))
 	mux.HandleFunc("POST /v1/confirm-down", post(func(ctx context.Context, r ConfirmRequest) error { return s.Confirm(ctx, r) }))
@@ -181,6 +199,20 @@ func (c *Client) Plan(ctx context.Context, group string, whatif []string) (PlanR
 // Apply asks for one pass and waits for its end.
 func (c *Client) Apply(ctx context.Context, r ApplyRequest) error {
 	return c.call(ctx, http.MethodPost, "/v1/apply", r, &struct{}{})
+}
+
+// Step asks for the next step of a frozen group and waits for its end.
+func (c *Client) Step(ctx context.Context, r ApplyRequest) (StepReply, error) {
+	var v StepReply
+	err := c.call(ctx, http.MethodPost, "/v1/step", r, &v)
+	return v, err
+}
+
+// Order gives an order, or takes it back; it returns when that is recorded.
+func (c *Client) Order(ctx context.Context, r OrderRequest) (OrderReply, error) {
+	var v OrderReply
+	err := c.call(ctx, http.MethodPost, "/v1/order", r, &v)
+	return v, err
 }
 
 // Move asks for a group on a node; it returns when the wish is recorded.

@@ -19,6 +19,7 @@ type Status struct {
 	ConfigHash string          `json:"config_hash"`
 	ConfigNote string          `json:"config_note,omitempty"` // the file on disk is another one, or is refused
 	Stopping   string          `json:"stopping,omitempty"`
+	Orders     []OrderStatus   `json:"orders,omitempty"` // what operators have ordered, until it ends
 	Lease      LeaseStatus     `json:"lease"`
 	Store      StoreStatus     `json:"store"`
 	Groups     []GroupStatus   `json:"groups"`
@@ -26,6 +27,16 @@ type Status struct {
 	Hooks      *HookStatus     `json:"hooks,omitempty"` // nil while none waits and none was dropped
 	Peers      []PeerStatus    `json:"peers"`
 	Journal    JournalStatus   `json:"journal"`
+}
+
+// OrderStatus is an operator's order that is in force.
+type OrderStatus struct {
+	Order  string    `json:"order"`  // freeze or drain
+	Object string    `json:"object"` // the group, or the node
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero"` // zero: until it is taken back
 }
 
 // LeaseStatus is this node's lease.
@@ -196,6 +207,27 @@ type ApplyRequest struct {
 	Expect string `json:"expect,omitempty"` // fingerprint that the plan must have
 }
 
+// StepReply is a step that was carried out by hand.
+type StepReply struct {
+	Step string `json:"step"` // "": there was nothing to do
+	Left int    `json:"left"` // steps of the plan behind it
+}
+
+// OrderRequest is an order of an operator, or its end.
+type OrderRequest struct {
+	Order   string `json:"order"`            // freeze or drain
+	Object  string `json:"object,omitempty"` // a group, "" for every one; a node
+	End     bool   `json:"end,omitempty"`    // it is taken back
+	By      string `json:"by"`
+	Reason  string `json:"reason,omitempty"`
+	LastsMS int64  `json:"lasts_ms,omitempty"` // zero: until it is taken back
+}
+
+// OrderReply says what follows, a sentence each.
+type OrderReply struct {
+	Text []string `json:"text"`
+}
+
 // WordRequest is what another manager says of a group that it moves.
 type WordRequest struct {
 	Group   string `json:"group"`
@@ -223,6 +255,8 @@ type Service interface {
 	Status() (Status, error)
 	Plan(group string, whatif []string) (PlanReply, error)
 	Apply(ctx context.Context, r ApplyRequest) error
+	Step(ctx context.Context, r ApplyRequest) (StepReply, error)
+	Order(ctx context.Context, r OrderRequest) (OrderReply, error)
 	Move(ctx context.Context, r MoveRequest) error
 	Rehearse(ctx context.Context, r RehearseRequest) error
 	Confirm(ctx context.Context, r ConfirmRequest) error

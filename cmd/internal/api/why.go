@@ -25,6 +25,11 @@ func Why(s Status, group string) (string, error) {
 func why(s Status, g GroupStatus) []string {
 	c := g.Claim
 	var out []string
+	for _, o := range s.Orders {
+		if o.Order == "freeze" && o.Object == g.Group || o.Order == "drain" {
+			out = append(out, o.String()+".")
+		}
+	}
 	switch {
 	case s.Store.Kind == "external" && c.Holder == "":
 		out = append(out, fmt.Sprintf("%s is not wholly on %s, and no other node says that all of it is there: %s.", g.Group, s.Node, g.Because))
@@ -68,6 +73,16 @@ func why(s Status, g GroupStatus) []string {
 		}
 	}
 	return out
+}
+
+// String is the order in words: "files is frozen by root until 14:00: new disks".
+func (o OrderStatus) String() string {
+	word := map[string]string{"freeze": "frozen", "drain": "drained"}[o.Order]
+	until := "until it is taken back"
+	if !o.Until.IsZero() {
+		until = "until " + o.Until.Local().Format(time.DateTime)
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%s is %s by %s %s: %s", o.Object, word, o.By, until, o.Reason), ": ")
 }
 
 func firstOf(blocked, waits []string, otherwise string) string {
