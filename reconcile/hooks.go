@@ -55,7 +55,7 @@ func (b *builder) takingUp(take taking) motion {
 	}
 	other := m.from != "" && m.from != b.s.Node
 	switch ev.Kind {
-	case EvidenceFenced, EvidenceRebooted, EvidenceConfirmed:
+	case EvidenceFenced, EvidenceRebooted, EvidenceConfirmed, EvidenceWatchdog:
 		m.down = other
 	case EvidenceReleased:
 		p := b.s.Peer(m.from)

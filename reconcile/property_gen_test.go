@@ -127,7 +127,7 @@ func drawHost(t *rapid.T, w *World) *Snapshot {
 // such a host is silent.
 func perturbStore(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 	c := w.Store.Claims[g.Name]
-	switch rapid.IntRange(0, 8).Draw(t, "store") {
+	switch rapid.IntRange(0, 9).Draw(t, "store") {
 	case 0:
 		c.Released = true
 	case 1:
@@ -153,6 +153,10 @@ func perturbStore(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 		w.Down[h.Node] = w.Down[h.Node] || w.Store.Live[h.Node] == "later"
 	case 8:
 		c.Pinned = "by operator"
+	case 9: // a shared disk says that a holder has been still for long enough
+		delete(w.Store.Live, c.Holder)
+		w.Down[c.Holder] = w.Down[c.Holder] || c.Holder != ""
+		w.Store.Outlasted = map[string]string{c.Holder: rapid.SampledFrom([]string{c.BootID, "another"}).Draw(t, "outlasted")}
 	}
 	w.Store.Claims[g.Name] = c
 }

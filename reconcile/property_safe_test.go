@@ -145,6 +145,8 @@ func proven(t failer, s *Snapshot, d Decision) {
 				ok = fenced || s.Store.Value.Fenced[claim.Holder].BootID == boot
 			case EvidenceConfirmed:
 				ok = s.Store.Value.Confirms[claim.Holder].BootID == boot
+			case EvidenceWatchdog:
+				ok = s.Store.Value.Outlasted[claim.Holder] == boot && s.Store.Value.Live[claim.Holder] == "" && s.Peer(claim.Holder).State == PeerSilent
 			case EvidenceRebooted:
 				live, peer := s.Store.Value.Live[claim.Holder], s.Peer(claim.Holder)
 				ok = claim.Holder == s.Node && s.BootID != boot || live != "" && live != boot ||

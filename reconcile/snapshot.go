@@ -294,6 +294,11 @@ type StoreView struct {
 	Fenced   map[string]FenceRecord  // by node: its last confirmed fence
 	Confirms map[string]Confirmation // by node: an operator's word
 	Requests map[string]Request      // by group: an operator's move
+
+	// Outlasted lists node -> boot id for boots without a lease which have been
+	// still, under this node's own watch, for the ttl and the watchdog bound. Only
+	// the store on a shared disk fills it, and only if every node must have a watchdog.
+	Outlasted map[string]string
 }
 
 // Claim is the record "node holds group since epoch, boot id". It survives its
@@ -329,12 +334,13 @@ type EvidenceKind string
 // The kinds of evidence (design, section 2).
 const (
 	EvidenceNone      EvidenceKind = ""
-	EvidenceFirst     EvidenceKind = "first claim"   // the group was never claimed
-	EvidenceReleased  EvidenceKind = "clean release" // its holder proved that it let go
-	EvidenceFenced    EvidenceKind = "fence"         // a fence agent confirmed the holder's boot is off
-	EvidenceRebooted  EvidenceKind = "other boot id" // the holder runs another boot than the one that claimed
-	EvidenceConfirmed EvidenceKind = "operator"      // a person confirmed that boot is down
-	EvidenceOwn       EvidenceKind = "own claim"     // this boot held it, lost its lease, let go, and nobody took it
+	EvidenceFirst     EvidenceKind = "first claim"    // the group was never claimed
+	EvidenceReleased  EvidenceKind = "clean release"  // its holder proved that it let go
+	EvidenceFenced    EvidenceKind = "fence"          // a fence agent confirmed the holder's boot is off
+	EvidenceRebooted  EvidenceKind = "other boot id"  // the holder runs another boot than the one that claimed
+	EvidenceConfirmed EvidenceKind = "operator"       // a person confirmed that boot is down
+	EvidenceWatchdog  EvidenceKind = "watchdog bound" // its slot was still for ttl and watchdog bound, as this node watched
+	EvidenceOwn       EvidenceKind = "own claim"      // this boot held it, lost its lease, let go, and nobody took it
 )
 
 // Evidence is why a claim could be taken over.

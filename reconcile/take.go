@@ -65,6 +65,9 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 	if w, ok := st.Confirms[c.Holder]; ok && w.BootID == c.BootID {
 		return Evidence{Kind: EvidenceConfirmed, Detail: strings.TrimSuffix(fmt.Sprintf("%s confirmed that %s is down: %s", w.By, w.Node, w.Reason), ": ")}, true
 	}
+	if st.Outlasted[c.Holder] == c.BootID && c.BootID != "" && st.Live[c.Holder] == "" && s.Peer(c.Holder).State == PeerSilent {
+		return Evidence{Kind: EvidenceWatchdog, Detail: fmt.Sprintf("the slot of %s on the disk was still for the ttl and its watchdog's bound, as %s watched", c.Holder, s.Node)}, true
+	}
 	return Evidence{}, false
 }
 
@@ -310,7 +313,7 @@ func betterThanUs(c *config.Config, g *config.Group, s *Snapshot, claim Claim, e
 		switch {
 		case takes(p, g):
 			return Reason{Text: name + " has higher priority and is ready to take it"}, true
-		case (settling || coming(c, g, s, p)) && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed)):
+		case (settling || coming(c, g, s, p)) && mayCome(p, g) && !(name == claim.Holder && (ev.Kind == EvidenceFenced || ev.Kind == EvidenceConfirmed || ev.Kind == EvidenceWatchdog)):
 			return Reason{Text: "waiting for " + name + ", which has higher priority", Way: known}, true
 		}
 	}

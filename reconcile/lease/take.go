@@ -96,6 +96,10 @@ func (k *Keeper) proven(t reconcile.TakeClaim, was reconcile.Claim, v reconcile.
 		if c := v.Confirms[was.Holder]; c.BootID != was.BootID || c.BootID == "" {
 			return fmt.Errorf("nobody has confirmed that boot %s of %s is down", was.BootID, was.Holder)
 		}
+	case reconcile.EvidenceWatchdog:
+		if v.Outlasted[was.Holder] != was.BootID || was.BootID == "" {
+			return fmt.Errorf("%w: this node has not watched boot %s of %s be still for the ttl and the watchdog bound", ErrChanged, was.BootID, was.Holder)
+		}
 	case reconcile.EvidenceRebooted:
 		// Which other boot was seen is the keep-alive's word, in the detail. The
 		// store knows only that the old one has no lease.
