@@ -73,6 +73,10 @@ func (p *printer) lease(c *Config) {
 	p.span("renew", l.Renew, "between two renewals")
 	p.span("request", l.Request, "limit of one request to the store")
 	p.span("margin", l.Margin, "a node lets go so much before its lease ends")
+	if l.Store == StoreDisk {
+		p.key("device", quote(l.Device), "part of a disk that every node reaches; nothing else is on it")
+		return
+	}
 	if l.Store == StoreEtcd {
 		p.key("endpoints", list(l.Endpoints), "of the etcd that exists")
 		if l.TLS != (TLS{}) {

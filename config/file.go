@@ -98,6 +98,7 @@ type fileLease struct {
 	Tick      val[time.Duration] `toml:"tick"`
 	Election  val[time.Duration] `toml:"election"`
 	PeerPort  val[int64]         `toml:"peer_port"`
+	Device    val[string]        `toml:"device"`
 	Endpoints val[[]element]     `toml:"endpoints"`
 	TLS       fileTLS            `toml:"tls"`
 }

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// notYet says which of the stores of the design there are.
-const notYet = "this version has embedded, etcd and external"
-
 func (b *builder) cluster() {
 	c := &b.file.Cluster
 	if b.required(c.set, b.file.line, "the file", "cluster", `"cell1"`) && c.ok() && b.name(c.v, c.line, "cluster") {
@@ -20,11 +17,7 @@ func (b *builder) cluster() {
 
 func (b *builder) lease() {
 	f, l := &b.file.Lease, &b.config.Lease
-	if s := f.Store.or(""); s == "disk" {
-		b.add(ruleStore, f.Store.line, `write "embedded", "etcd" or "external"`, "store %q is not in this version: %s", s, notYet)
-		f.Store.bad = true
-	}
-	l.Store = word(b, &f.Store, StoreEmbedded, "store", StoreEmbedded, StoreEtcd, StoreExternal)
+	l.Store = word(b, &f.Store, StoreEmbedded, "store", StoreEmbedded, StoreEtcd, StoreDisk, StoreExternal)
 	if !f.Store.bad && l.Store == StoreExternal {
 		b.external(f, l)
 		b.keyFile()
@@ -37,11 +30,15 @@ func (b *builder) lease() {
 	if f.Store.bad {
 		return // which keys go with the store is unknown
 	}
-	if l.Store == StoreEmbedded {
+	switch l.Store {
+	case StoreEmbedded:
 		b.embedded(f, l)
-	} else {
+	case StoreDisk:
+		b.disk(f, l)
+	default:
 		b.existing(f, l)
 	}
+	b.notFor(f.Device.set && l.Store != StoreDisk, f.Device.line, "device", l.Store)
 	b.leaseTimes(f, l)
 	b.keyFile()
 }
@@ -68,7 +65,7 @@ func (b *builder) external(f *fileLease, l *Lease) {
 		key  string
 	}{
 		{f.TTL.set, f.TTL.line, "ttl"}, {f.Renew.set, f.Renew.line, "renew"}, {f.Request.set, f.Request.line, "request"},
-		{f.Margin.set, f.Margin.line, "margin"}, {f.Endpoints.set, f.Endpoints.line, "endpoints"}, {f.TLS.set, f.TLS.line, "tls"},
+		{f.Margin.set, f.Margin.line, "margin"}, {f.Device.set, f.Device.line, "device"}, {f.Endpoints.set, f.Endpoints.line, "endpoints"}, {f.TLS.set, f.TLS.line, "tls"},
 		{f.Tick.set, f.Tick.line, "tick"}, {f.Election.set, f.Election.line, "election"}, {f.PeerPort.set, f.PeerPort.line, "peer_port"},
 		{b.file.Witness.set, b.file.Witness.line, "witness"},
 	} {
@@ -174,6 +171,10 @@ func (b *builder) leaseTimes(f *fileLease, l *Lease) {
 		b.add(ruleStepNeeds, line, "raise ttl, or lower renew, request or margin",
 			"ttl %s − margin %s − renew %s − request %s = %s is less than the %s that a step on shared storage needs",
 			short(l.TTL), short(l.Margin), short(l.Renew), short(l.Request), short(left), short(max(StepNeeds, l.Margin)))
+	}
+	if l.Store == StoreDisk {
+		b.diskTimes(f, l, line)
+		return
 	}
 	if l.TTL%time.Second != 0 {
 		b.add(ruleTTLSeconds, f.TTL.line, fmt.Sprintf("write ttl = %q", short(ceilSecond(l.TTL))), "ttl is %s", short(l.TTL))

@@ -61,6 +61,10 @@ func anyConfig(t *rapid.T) *config.Config {
 			c.Lease.TLS = config.TLS{CA: anyPath.Draw(t, "ca"), Cert: anyPath.Draw(t, "cert"), Key: anyPath.Draw(t, "key")}
 		}
 	}
+	if rapid.IntRange(0, 3).Draw(t, "disk") == 0 {
+		c.Lease.Store, c.Lease.Tick, c.Lease.Election, c.Lease.PeerPort = config.StoreDisk, 0, 0, 0
+		c.Lease.Endpoints, c.Lease.TLS, c.Lease.Device = nil, config.TLS{}, anyPath.Draw(t, "device")
+	}
 	external := rapid.Bool().Draw(t, "external")
 	if external {
 		c.Lease = config.Lease{Store: config.StoreExternal}

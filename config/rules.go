@@ -30,7 +30,7 @@ const (
 	ruleElection       = "C013"
 	ruleTTLElection    = "C014"
 	ruleTTLSeconds     = "C015"
-	ruleStore          = "C016"
+	ruleDiskNodes      = "C016"
 	ruleKeyFile        = "C017"
 	ruleWitness        = "C018"
 	ruleNotForStore    = "C019"
@@ -118,6 +118,7 @@ const (
 	ruleTooMany           = "C100"
 	ruleAutomaticName     = "C101"
 	ruleLogVolume         = "C102"
+	ruleDiskTakeover      = "C103"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -138,7 +139,7 @@ var rules = []Rule{
 	{ruleElection, Error, "the embedded store's election timeout is at least 5 ticks"},
 	{ruleTTLElection, Error, "the lease outlives an election: ttl ≥ 1.5 × election, in whole seconds"},
 	{ruleTTLSeconds, Error, "ttl is a whole number of seconds, since etcd counts leases in seconds"},
-	{ruleStore, Error, "the store is one that this version has"},
+	{ruleDiskNodes, Error, "a shared disk has slots for the nodes that use it, at most eight"},
 	{ruleKeyFile, Error, "traffic between machines is authenticated by a shared key"},
 	{ruleWitness, Error, "two nodes with the embedded store have a witness, since two votes survive no loss"},
 	{ruleNotForStore, Error, "keys of one kind of store are not given with another"},
@@ -225,6 +226,7 @@ var rules = []Rule{
 	{ruleTooMany, Error, "no node can have more than ten addresses for RPC servers to keep off"},
 	{ruleAutomaticName, Warning, "volume groups and logical volumes that move have names that no system gives by itself"},
 	{ruleLogVolume, Error, "the log of a file system is in its volume group, or it would not be there after a takeover"},
+	{ruleDiskTakeover, Warning, "a takeover by what the shared disk shows ends within 1.2 × ttl: a look, the drift of clocks and three requests ≤ ttl / 5"},
 }
 
 var severities = func() map[string]Severity {

@@ -36,6 +36,7 @@ type StoreKind string
 const (
 	StoreEmbedded StoreKind = "embedded" // etcd inside the program on every node, and the witness
 	StoreEtcd     StoreKind = "etcd"     // an etcd cluster that exists already
+	StoreDisk     StoreKind = "disk"     // a small part of a disk that every node reaches
 	// StoreExternal: another cluster manager, or a person, moves addresses and disks;
 	// a group is held where its mounts and addresses are seen.
 	StoreExternal StoreKind = "external"
@@ -56,6 +57,8 @@ type Lease struct {
 	// Renew + 2 × Request < TTL − Margin, so that one may fail and the next succeed.
 	Request time.Duration
 
+	Device string // StoreDisk: absolute path, the same on every node
+
 	Endpoints []string // StoreEtcd: URLs of the existing cluster
 	TLS       TLS      // StoreEtcd: paths; zero means plain HTTP endpoints
 
@@ -64,6 +67,10 @@ type Lease struct {
 	Tick, Election time.Duration
 	PeerPort       uint16 // embedded store, TCP
 }
+
+// Poll is how often each node looks at the shared disk of StoreDisk: four times in
+// a renewal interval, and not more often than every 50 ms.
+func (l *Lease) Poll() time.Duration { return max(l.Renew/4, 50*time.Millisecond) }
 
 // TLS names the PEM files for an existing etcd cluster.
 type TLS struct{ CA, Cert, Key string }
