@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"reconcile/lease/leasetest": {"config", "reconcile", "reconcile/lease"},
 	"reconcile/lease/etcd":      {"config", "reconcile", "reconcile/lease"},
 	"reconcile/sim":             {},
+	"reconcile/lease/disk":      {"reconcile", "reconcile/lease"},
 	"observers":                 {"config", "reconcile", "observers/*"},
 	"observers/addrs":           {"config", "reconcile", "observers/*"},
 	"observers/aix":             {"reconcile"},
