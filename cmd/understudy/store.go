@@ -64,7 +64,7 @@ func openOwnership(ctx context.Context, cfg *config.Config, o ownership) (store,
 		rest := func(ctx context.Context) error { <-ctx.Done(); return nil }
 		return store{keeper: out, authority: out, run: rest, keep: rest}, nil
 	}
-	st, err := openEtcd(ctx, cfg, o.node, o.dir, o.key, o.log)
+	st, err := openShared(ctx, cfg, o)
 	if err != nil {
 		return st, err
 	}
@@ -75,6 +75,14 @@ func openOwnership(ctx context.Context, cfg *config.Config, o ownership) (store,
 		Off: func(ctx context.Context, f reconcile.Fence) error { return o.host.Do(ctx, f) },
 	}
 	return st, nil
+}
+
+// openShared opens a store that all nodes share.
+func openShared(ctx context.Context, cfg *config.Config, o ownership) (store, error) {
+	if cfg.Lease.Store == config.StoreDisk {
+		return openDisk(cfg, o), nil
+	}
+	return openEtcd(ctx, cfg, o.node, o.dir, o.key, o.log)
 }
 
 // heard reports whether anything speaks against reaching a machine over a
