@@ -13,8 +13,6 @@ import (
 	"understudy/reconcile/lease/leasetest"
 )
 
-var secret = []byte("a secret of thirty-two bytes, or so")
-
 func options(node string) Options {
 	return Options{
 		Cluster: "c", Key: secret, Node: node, Boot: "boot of " + node, Log: slog.New(slog.DiscardHandler),

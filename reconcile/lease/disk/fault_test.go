@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// secret is the key of every cluster here.
+var secret = []byte("a secret of thirty-two bytes, or so")
+
 // platter is a disk in memory. What a write has brought over is seen sector by
 // sector, as it comes.
 type platter struct {
