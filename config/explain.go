@@ -18,6 +18,7 @@ func Explain(c *Config) []byte {
 	if c.Configuration != "" {
 		p.key("configuration", quote(string(c.Configuration)), "what the groups amount to")
 	}
+	p.key("stop", quote(string(c.Stop)), "what becomes of the groups when the service stops")
 	p.lease(c)
 	p.header("[keepalive]")
 	p.span("interval", c.Keepalive.Interval, "between two packets on each network")

@@ -79,6 +79,7 @@ type fileConfig struct {
 	Cluster       val[string]   `toml:"cluster"`
 	KeyFile       val[string]   `toml:"key_file"`
 	Configuration val[string]   `toml:"configuration"`
+	Stop          val[string]   `toml:"stop"`
 	Lease         fileLease     `toml:"lease"`
 	Keepalive     fileKeepalive `toml:"keepalive"`
 	Witness       fileWitness   `toml:"witness"`

@@ -197,6 +197,7 @@ func ceilSecond(d time.Duration) time.Duration {
 func (b *builder) keyFile() {
 	v := &b.file.KeyFile
 	b.config.KeyFile = v.or(DefaultKeyFile)
+	b.config.Stop = word(b, &b.file.Stop, StopHandOver, "stop", StopHandOver, StopAll, StopLeave)
 	if b.config.KeyFile != "" {
 		b.cleanPath(b.config.KeyFile, v.line, "key_file")
 		return

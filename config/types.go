@@ -14,6 +14,8 @@ type Config struct {
 	// Configuration is what the file says that its groups amount to, "" if it does
 	// not say; they do.
 	Configuration Configuration
+	// Stop is what the service of a node does when it is told to stop and not how.
+	Stop StopMode
 
 	Lease     Lease     // who may own, and for how long without asking again
 	Keepalive Keepalive // how silence is noticed
@@ -28,6 +30,20 @@ type Config struct {
 
 	Hash string // SHA-256, hex, of the bytes parsed, profiles of the user's own among them: nodes compare it
 }
+
+// StopMode is what becomes of a node's groups when its service stops.
+type StopMode string
+
+// The modes of stopping.
+const (
+	// StopHandOver: let go in order, and another node takes them at once.
+	StopHandOver StopMode = "hand-over"
+	// StopAll: let go in order, and nobody takes them before this node's service has
+	// started again or a person has cleared them.
+	StopAll StopMode = "stop"
+	// StopLeave: touch nothing. The groups go on, and the next start carries on.
+	StopLeave StopMode = "leave"
+)
 
 // StoreKind names where claims and leases live (design, section 5).
 type StoreKind string

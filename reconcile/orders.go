@@ -18,6 +18,9 @@ const (
 	// Drain has a node give up what it holds as soon as another one is ready for it,
 	// and take nothing.
 	Drain Order = "drain"
+	// Stopped has nobody take a group that its node, By, has let go to be down with it.
+	// That node ends it at its next start.
+	Stopped Order = "stop"
 )
 
 // UntilCleared is how long an order lasts that only a person ends.

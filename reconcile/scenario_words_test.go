@@ -94,6 +94,11 @@ func (s *scenario) more(f []string) error {
 	case "freeze", "drain": // freeze GROUP, drain NODE
 		key := OrderKey(Order(f[0]), f[1])
 		s.w.Store.Requests[key] = Request{Group: key, Order: Order(f[0]), To: f[1], By: "operator", Reason: "new disks", At: s.w.Now}
+	case "stopped": // stopped GROUP NODE
+		key := OrderKey(Stopped, f[1])
+		s.w.Store.Requests[key] = Request{Group: key, Order: Stopped, To: f[1], By: f[2], Reason: "told to stop", At: s.w.Now}
+	case "started": // started GROUP
+		delete(s.w.Store.Requests, OrderKey(Stopped, f[1]))
 	case "thaw":
 		delete(s.w.Store.Requests, OrderKey(Freeze, f[1]))
 	case "undrain":

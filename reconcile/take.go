@@ -117,6 +117,12 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
 		return taking{Waits: append(recorded(claim, s), unheard(claim, peer)...)}
 	}
+	if r, ok := order(s, Stopped, g.Name); ok && !asked(g, s, claim) {
+		return taking{Waits: []Reason{{
+			Text: fmt.Sprintf("%s was stopped with it, to be down: %s", r.By, r.Reason),
+			Way:  fmt.Sprintf("it is taken when understudy starts again on %s, or: understudy clear %s", r.By, g.Name),
+		}}}
+	}
 	if r, ok := staysDown(g, s, claim, ev); ok {
 		return taking{Down: []Reason{r}}
 	}

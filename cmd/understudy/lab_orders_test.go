@@ -83,3 +83,55 @@ func TestDrain(t *testing.T) {
 	b.serving(lab.Alpha)
 	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
 }
+
+// Stopped to be down: everything is let go, and nobody takes it before the node starts
+// again.
+func TestStopKeepsDown(t *testing.T) {
+	b := newBench(t, lab.Options{Top: `stop = "leave"`})
+	b.ready(lab.Beta)
+	b.understudy(lab.Alpha, "stop", "--mode", "stop", "--reason", "maintenance of the hall")
+	g := b.until(lab.Beta, "waiting", func(g api.GroupStatus) bool {
+		return g.Claim.Released && len(g.Waits) > 0 && strings.Contains(g.Waits[0], "alpha was stopped with it")
+	})
+	if !strings.Contains(g.Waits[0], "maintenance of the hall") || !strings.Contains(g.Waits[0], "understudy clear files") {
+		t.Errorf("waits: %q", g.Waits)
+	}
+	if out := b.understudy(lab.Beta, "status"); !strings.Contains(out, "override: files is stopped by alpha") {
+		t.Errorf("status: %s", out)
+	}
+	if out := b.run(lab.Alpha, "cat", "/proc/self/mountinfo"); strings.Contains(out, lab.SharedMount) {
+		t.Errorf("alpha has still mounted it: %s", out)
+	}
+	if ended, err := b.WaitEnd(b.ctx, lab.Alpha, "understudy"); err != nil || ended.Code != 0 {
+		t.Fatalf("end: %+v %v", ended, err)
+	}
+	b.must(b.StartService(b.ctx, lab.Alpha))
+	b.serving(lab.Alpha)
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
+
+	// A person may have it elsewhere.
+	b.ready(lab.Beta)
+	b.understudy(lab.Alpha, "stop", "--mode", "stop")
+	b.until(lab.Beta, "waiting", func(g api.GroupStatus) bool { return g.Claim.Released && len(g.Waits) > 0 })
+	b.understudy(lab.Beta, "clear", "files")
+	b.serving(lab.Beta)
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
+}
+
+// The file says what SIGTERM does: with "leave" nothing is touched, and the next start
+// carries on.
+func TestDeclaredLeave(t *testing.T) {
+	b := newBench(t, lab.Options{Top: `stop = "leave"`})
+	b.ready(lab.Beta)
+	before := b.serving(lab.Alpha)
+	mark := b.client.Mark()
+	if ended, err := b.StopService(b.ctx, lab.Alpha); err != nil || ended.Code != 0 {
+		t.Fatalf("stop: %+v %v", ended, err)
+	}
+	b.must(b.StartService(b.ctx, lab.Alpha))
+	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
+	if g := b.serving(lab.Alpha); g.Claim.Epoch != before.Claim.Epoch {
+		t.Errorf("epoch %d, was %d: %s", g.Claim.Epoch, before.Claim.Epoch, g.Claim.Reason)
+	}
+	t.Logf("outage %s", b.outage(mark))
+}

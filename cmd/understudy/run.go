@@ -8,13 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -35,19 +33,23 @@ import (
 // keySize is the least length of the shared secret.
 const keySize = 32
 
-// handOverLimit bounds the letting go after SIGTERM.
-const handOverLimit = 5 * time.Minute
-
 func runCommand(c *common) *cobra.Command {
 	var logLevel string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run the resident service of this node",
-		Long: `Run the resident service of this node until it is told to stop. SIGTERM and
-SIGINT hand over: the groups held here are let go in order and signed off, so
-that another node takes them at once; a second signal leaves without waiting.
-SIGQUIT leaves at once and touches nothing: the service goes on, and a new
-` + "`understudy run`" + ` carries on with it.`,
+		Long: `Run the resident service of this node until it is told to stop, by a signal or
+by "understudy stop". What SIGTERM and SIGINT do the file declares, "stop":
+
+hand-over  the groups held here are let go in order and signed off, so that
+           another node takes them at once; the default
+stop       the same, and nobody takes them before this node's service starts
+           again, or a person clears them
+leave      nothing is touched: the groups go on, and a new "understudy run"
+           carries on with them
+
+A second signal leaves without waiting. SIGQUIT always leaves. A node that has
+left and is not started again within the lease's ttl is fenced by the others.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.resident(cmd.Context(), logLevel)
@@ -146,7 +148,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		Announce: announce(peers, st, own.Load), SelfFence: func(string) { selfFence(log) },
 	})
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{cfg: cfg, node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, own: own.Load}
+	res := &resident{cfg: cfg, node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, own: own.Load, stops: make(chan api.StopRequest)}
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
@@ -162,7 +164,8 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		})
 	}
 	tasks.Go(func() error { return notifyReady(ctx, l, log) })
-	tasks.Go(func() error { return signals(ctx, stop, l, cancel, log) })
+	tasks.Go(func() error { return res.signals(ctx, stop, cancel, log) })
+	tasks.Go(func() error { res.started(ctx, c.stateDir, log); return nil })
 	tasks.Go(func() error {
 		defer cancel() // the loop has nothing left to do: everything else ends
 		err := l.Run(ctx)
@@ -209,48 +212,6 @@ func announce(peers *observers.Peers, st store, own func() *ownFacts) func(recon
 			})
 		}
 	}
-}
-
-// signals turns the first SIGTERM or SIGINT into a hand-over and a second one,
-// or SIGQUIT, into leaving at once.
-func signals(ctx, stop context.Context, l *loop.Loop, leave func(), log *slog.Logger) error {
-	quit := make(chan os.Signal, 1)
-	signal.Notify(quit, syscall.SIGQUIT)
-	defer signal.Stop(quit)
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-quit:
-		log.Info("leaving at once, the service is not touched")
-		leave()
-		return nil
-	case <-stop.Done():
-	}
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(again)
-	reason := "told to stop"
-	if cause := context.Cause(stop); cause != nil && !errors.Is(cause, context.Canceled) {
-		reason = cause.Error()
-	}
-	log.Info("handing over", "reason", reason)
-	if err := l.Stop(ctx, reason); err != nil {
-		return nil // the loop has ended already
-	}
-	limit := time.NewTimer(handOverLimit)
-	defer limit.Stop()
-	select {
-	case <-ctx.Done(): // the loop has let go of everything
-	case <-again:
-		log.Warn("leaving before everything was let go")
-		leave()
-	case <-quit:
-		leave()
-	case <-limit.C:
-		log.Error("not everything was let go in time", "took", handOverLimit)
-		leave()
-	}
-	return nil
 }
 
 // departLimit bounds the courtesies of a node that has let go of everything.

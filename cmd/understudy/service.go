@@ -25,6 +25,7 @@ type resident struct {
 	journal *journal.Journal
 	leader  func() string          // embedded store: the raft leader; nil with another store
 	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
+	stops   chan api.StopRequest   // of people, for signals
 	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
 }
 
@@ -291,6 +292,9 @@ func (r *resident) Clear(ctx context.Context, group string) error {
 		Group: reconcile.OrderKey(reconcile.Clear, group), To: group, Order: reconcile.Clear, By: r.node,
 		Epoch: st.Snapshot.Store.Value.Claims[group].Epoch, Lasts: reconcile.UntilCleared, At: time.Now(),
 	})
+	if err == nil {
+		err = r.keeper.Withdraw(ctx, reconcile.OrderKey(reconcile.Stopped, group))
+	}
 	if err != nil {
 		return fmt.Errorf("%s%w", here, err)
 	}

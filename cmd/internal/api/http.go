@@ -79,6 +79,7 @@ func Handler(s Service) http.Handler {
 		v, err := s.Order(r.Context(), q)
 		answer(w, v, err)
 	})
+	mux.HandleFunc("POST /v1/stop", post(func(ctx context.Context, r StopRequest) error { return s.Stop(ctx, r) }))
 	mux.HandleFunc("POST /v1/move", post(func(ctx context.Context, r MoveRequest) error { return s.Move(ctx, r) }))
 	mux.HandleFunc("POST /v1/rehearse", post(func(ctx context.Context, r RehearseRequest) error { return s.Rehearse(ctx, r) }))
 	mux.HandleFunc("POST /v1/confirm-down", post(func(ctx context.Context, r ConfirmRequest) error { return s.Confirm(ctx, r) }))
@@ -213,6 +214,11 @@ func (c *Client) Order(ctx context.Context, r OrderRequest) (OrderReply, error) 
 	var v OrderReply
 	err := c.call(ctx, http.MethodPost, "/v1/order", r, &v)
 	return v, err
+}
+
+// Stop tells the service to stop; it returns when the service has begun to.
+func (c *Client) Stop(ctx context.Context, r StopRequest) error {
+	return c.call(ctx, http.MethodPost, "/v1/stop", r, &struct{}{})
 }
 
 // Move asks for a group on a node; it returns when the wish is recorded.

@@ -31,7 +31,7 @@ type Status struct {
 
 // OrderStatus is an operator's order that is in force.
 type OrderStatus struct {
-	Order  string    `json:"order"`  // freeze or drain
+	Order  string    `json:"order"`  // freeze, drain or stop
 	Object string    `json:"object"` // the group, or the node
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
@@ -223,6 +223,13 @@ type OrderRequest struct {
 	LastsMS int64  `json:"lasts_ms,omitempty"` // zero: until it is taken back
 }
 
+// StopRequest tells the service of a node to stop.
+type StopRequest struct {
+	Mode   string `json:"mode,omitempty"` // hand-over, stop or leave; "": as the file says
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
 // OrderReply says what follows, a sentence each.
 type OrderReply struct {
 	Text []string `json:"text"`
@@ -257,6 +264,7 @@ type Service interface {
 	Apply(ctx context.Context, r ApplyRequest) error
 	Step(ctx context.Context, r ApplyRequest) (StepReply, error)
 	Order(ctx context.Context, r OrderRequest) (OrderReply, error)
+	Stop(ctx context.Context, r StopRequest) error
 	Move(ctx context.Context, r MoveRequest) error
 	Rehearse(ctx context.Context, r RehearseRequest) error
 	Confirm(ctx context.Context, r ConfirmRequest) error

@@ -26,7 +26,7 @@ func why(s Status, g GroupStatus) []string {
 	c := g.Claim
 	var out []string
 	for _, o := range s.Orders {
-		if o.Order == "freeze" && o.Object == g.Group || o.Order == "drain" {
+		if o.Order != "drain" && o.Object == g.Group || o.Order == "drain" {
 			out = append(out, o.String()+".")
 		}
 	}
@@ -77,7 +77,7 @@ func why(s Status, g GroupStatus) []string {
 
 // String is the order in words: "files is frozen by root until 14:00: new disks".
 func (o OrderStatus) String() string {
-	word := map[string]string{"freeze": "frozen", "drain": "drained"}[o.Order]
+	word := map[string]string{"freeze": "frozen", "drain": "drained", "stop": "stopped"}[o.Order]
 	until := "until it is taken back"
 	if !o.Until.IsZero() {
 		until = "until " + o.Until.Local().Format(time.DateTime)
