@@ -44,10 +44,10 @@ func diskInit(c *common) *cobra.Command {
 nodes and a random id, and empty slots. One node does it, once, before the first
 start. Nodes added to the file later need it made anew: stop every node first.
 
-A device on which anything is found is refused: a signature that blkid knows, or a
-byte that is not zero. --force overwrites it. One that is mounted is always refused.
-With --force over the store of a cluster that runs, every node loses its lease, and
-who held what is forgotten.`,
+A device on which anything is found is refused: a signature that blkid knows, or
+a byte that is not zero. --force overwrites it. One that is mounted is always
+refused. With --force over the store of a cluster that runs, every node loses
+its lease, and who held what is forgotten.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, key, err := c.diskConfig()
