@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"reconcile/journal":         {},
 	"reconcile/loop":            {"config", "fsm", "reconcile", "reconcile/journal"},
 	"reconcile/act":             {"config", "reconcile", "observers/lvm", "reconcile/act/aix", "observers/aix"},
+	"reconcile/act/watchdog":    {"config", "reconcile"},
 	"reconcile/act/aix":         {"config", "reconcile", "observers/aix", "observers/aix/aixtest"},
 	"reconcile/act/site":        {"reconcile/prepare", "observers/site"},
 	"reconcile/prepare":         {"config", "reconcile"},

@@ -37,6 +37,14 @@ const (
 	// DefaultKeepalivePort is of keep-alives. UDP.
 	DefaultKeepalivePort = 7400
 
+	// DefaultWatchdogTimeout is long enough for a restart of understudy itself, and
+	// within what every device can count (i6300esb: 2 to 2046 s, softdog: to 65535 s).
+	DefaultWatchdogTimeout = 10 * time.Second
+	// DefaultWatchdogRelease is DefaultStopLimit: what one application may take to
+	// stop. DefaultDiskRelease is for a store where others wait for it.
+	DefaultWatchdogRelease = DefaultStopLimit
+	DefaultDiskRelease     = 3 * time.Second
+
 	// DefaultFenceTimeout covers a slow management board: off and its
 	// confirmation together.
 	DefaultFenceTimeout = 30 * time.Second
@@ -85,4 +93,12 @@ var (
 	maxName        = 63 // bytes; one label of a host name (RFC 1035, 2.3.4)
 	maxHostname    = 64 // bytes; HOST_NAME_MAX of Linux
 	maxFenceOption = 4096
+)
+
+// The ranges of a watchdog. A device that is fed four times per timeout is not fed
+// late from three seconds on.
+var (
+	rangeWatchdog   = span{3 * time.Second, 10 * time.Minute}
+	rangePretimeout = span{0, 10 * time.Minute}
+	rangeRelease    = span{100 * time.Millisecond, 24 * time.Hour}
 )

@@ -24,6 +24,7 @@ func Explain(c *Config) []byte {
 	p.span("interval", c.Keepalive.Interval, "between two packets on each network")
 	p.span("timeout", c.Keepalive.Timeout, "silence on every network for so long is reported")
 	p.key("port", strconv.Itoa(int(c.Keepalive.Port)), "UDP")
+	p.watchdog(&c.Watchdog)
 	if c.Witness != nil {
 		p.header("[witness]")
 		p.key("addresses", addressTable(c.Witness.Addresses), "the third vote; hosts nothing")
@@ -88,6 +89,24 @@ func (p *printer) lease(c *Config) {
 	p.span("tick", l.Tick, "heartbeat of the embedded store")
 	p.span("election", l.Election, "without a heartbeat for so long it elects a leader")
 	p.key("peer_port", strconv.Itoa(int(l.PeerPort)), "TCP")
+}
+
+func (p *printer) watchdog(w *Watchdog) {
+	if p.external {
+		return
+	}
+	p.header("[watchdog]")
+	if w.Mode == WatchdogOff {
+		p.key("mode", quote(string(w.Mode)), "nothing resets a host that hangs")
+		return
+	}
+	p.key("mode", quote(string(w.Mode)), "required: no storage is touched unless it is armed")
+	p.key("device", quote(w.Device), "auto: the first there is, hardware before softdog")
+	p.span("timeout", w.Timeout, "the host is reset so long after the last feeding")
+	p.span("pretimeout", w.Pretimeout, "the kernel is told so long before; 0s: never")
+	p.span("release", w.Release, "it is fed so long after the lease, to let go in order")
+	p.key("fallback", quote(string(w.Fallback)), "weaker, without a device: none, sysrq or reboot")
+	p.key("on_leave", quote(string(w.OnLeave)), "armed or disarm, when understudy leaves the service running")
 }
 
 func (p *printer) node(n *Node) {

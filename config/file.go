@@ -82,6 +82,7 @@ type fileConfig struct {
 	Stop          val[string]   `toml:"stop"`
 	Lease         fileLease     `toml:"lease"`
 	Keepalive     fileKeepalive `toml:"keepalive"`
+	Watchdog      fileWatchdog  `toml:"watchdog"`
 	Witness       fileWitness   `toml:"witness"`
 	Node          []fileNode    `toml:"node,named"`
 	Group         []fileGroup   `toml:"group,named"`
@@ -116,6 +117,17 @@ type fileKeepalive struct {
 	Interval val[time.Duration] `toml:"interval"`
 	Timeout  val[time.Duration] `toml:"timeout"`
 	Port     val[int64]         `toml:"port"`
+}
+
+type fileWatchdog struct {
+	table
+	Mode       val[string]        `toml:"mode"`
+	Device     val[string]        `toml:"device"`
+	Timeout    val[time.Duration] `toml:"timeout"`
+	Pretimeout val[time.Duration] `toml:"pretimeout"`
+	Release    val[time.Duration] `toml:"release"`
+	Fallback   val[string]        `toml:"fallback"`
+	OnLeave    val[string]        `toml:"on_leave"`
 }
 
 type fileWitness struct {

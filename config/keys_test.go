@@ -92,6 +92,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 		{"ttl", DefaultTTL}, {"renew", DefaultRenew}, {"request", DefaultRequest}, {"margin", DefaultMargin},
 		{"tick", DefaultTick}, {"election", DefaultElection}, {"peer_port", DefaultPeerPort},
 		{"interval", DefaultInterval}, {"timeout", DefaultTimeout}, {"port", DefaultKeepalivePort}, {"timeout", DefaultFenceTimeout},
+		{"timeout", DefaultWatchdogTimeout}, {"release", DefaultWatchdogRelease},
 		{"settle", DefaultSettle}, {"restarts", DefaultRestarts}, {"restart_window", DefaultRestartWindow},
 		{"failovers", DefaultFailovers}, {"failover_window", DefaultFailoverWindow},
 		{"start_limit", DefaultStartLimit}, {"stop_limit", DefaultStopLimit},

@@ -55,6 +55,15 @@ func anyConfig(t *rapid.T) *config.Config {
 			Margin: 700 * time.Millisecond, Tick: 50 * time.Millisecond, Election: 333 * time.Millisecond, PeerPort: 65535},
 		Keepalive: config.Keepalive{Interval: 70 * time.Millisecond, Timeout: 211 * time.Millisecond, Port: uint16(rapid.IntRange(1, 65535).Draw(t, "port"))},
 	}
+	c.Watchdog.Mode = rapid.SampledFrom([]config.WatchdogMode{config.WatchdogOff, config.WatchdogOptional, config.WatchdogRequired}).Draw(t, "watchdog")
+	if c.Watchdog.Mode != config.WatchdogOff {
+		c.Watchdog = config.Watchdog{Mode: c.Watchdog.Mode, Device: rapid.SampledFrom([]string{config.WatchdogAuto, "/dev/watchdog1"}).Draw(t, "device"),
+			Timeout: 7 * time.Second, Pretimeout: rapid.SampledFrom([]time.Duration{0, 3 * time.Second}).Draw(t, "pretimeout"), Release: 1300 * time.Millisecond,
+			Fallback: config.FallbackNone, OnLeave: rapid.SampledFrom([]config.WatchdogLeave{config.LeaveArmed, config.LeaveDisarmed}).Draw(t, "leave")}
+		if c.Watchdog.Mode == config.WatchdogOptional {
+			c.Watchdog.Fallback = rapid.SampledFrom([]config.WatchdogFallback{config.FallbackNone, config.FallbackSysrq, config.FallbackReboot}).Draw(t, "fallback")
+		}
+	}
 	if rapid.Bool().Draw(t, "etcd") {
 		c.Lease.Store, c.Lease.Tick, c.Lease.Election, c.Lease.PeerPort = config.StoreEtcd, 0, 0, 0
 		c.Lease.Endpoints = []string{"https://etcd.example.com:2379", "https://[::1]:1"}
@@ -69,6 +78,7 @@ func anyConfig(t *rapid.T) *config.Config {
 	external := rapid.Bool().Draw(t, "external")
 	if external {
 		c.Lease = config.Lease{Store: config.StoreExternal}
+		c.Watchdog = config.Watchdog{Mode: config.WatchdogOff}
 	}
 	networks := names(t, "net", 1, 3)
 	address := func(network, host int) config.NodeAddress {

@@ -119,6 +119,11 @@ const (
 	ruleAutomaticName     = "C101"
 	ruleLogVolume         = "C102"
 	ruleDiskTakeover      = "C103"
+	ruleWatchdogSeconds   = "C104"
+	ruleWatchdogBound     = "C105"
+	ruleWatchdogFallback  = "C106"
+	ruleWatchdogOff       = "C107"
+	ruleWatchdogStops     = "C108"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -227,6 +232,11 @@ var rules = []Rule{
 	{ruleAutomaticName, Warning, "volume groups and logical volumes that move have names that no system gives by itself"},
 	{ruleLogVolume, Error, "the log of a file system is in its volume group, or it would not be there after a takeover"},
 	{ruleDiskTakeover, Warning, "a takeover by what the shared disk shows ends within 1.2 × ttl: a look, the drift of clocks and three requests ≤ ttl / 5"},
+	{ruleWatchdogSeconds, Error, "a watchdog's timeout and pretimeout are whole seconds, as the kernel counts them, and the pretimeout is the shorter"},
+	{ruleWatchdogBound, Warning, "where silence on the shared disk is evidence, the watchdog has reset the host within the ttl: ttl − margin + release + timeout ≤ ttl, or a takeover waits longer"},
+	{ruleWatchdogFallback, Error, "a fallback belongs to an optional watchdog, since it is weaker than one"},
+	{ruleWatchdogOff, Warning, "a watchdog that is declared is used"},
+	{ruleWatchdogStops, Warning, "the watchdog's release covers what the applications of a group may take to stop"},
 }
 
 var severities = func() map[string]Severity {

@@ -19,6 +19,7 @@ type Config struct {
 
 	Lease     Lease     // who may own, and for how long without asking again
 	Keepalive Keepalive // how silence is noticed
+	Watchdog  Watchdog  // what resets this host when it holds on and may not
 	Witness   *Witness  // the third vote; nil with an external store
 	Networks  []Network // the wires, sorted by name; derived from the addresses of nodes and witness
 	Nodes     []Node    // in the order of the file

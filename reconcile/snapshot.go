@@ -217,6 +217,9 @@ type NodeStatus struct {
 	Groups     []GroupStatus `json:"groups"`   // groups it may hold, in file order
 	Leader     bool          `json:"leader,omitempty"`
 	Stopping   bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
+	// Doomed is why its watchdog is about to reset it, "" if it is not: the last that is
+	// heard of it may be this.
+	Doomed string `json:"doomed,omitempty"`
 	// Cell is the DCE cell that is configured where it holds the group, without /.../.
 	Cell string `json:"cell,omitempty"`
 }

@@ -49,7 +49,12 @@ leave      nothing is touched: the groups go on, and a new "understudy run"
            carries on with them
 
 A second signal leaves without waiting. SIGQUIT always leaves. A node that has
-left and is not started again within the lease's ttl is fenced by the others.`,
+left and is not started again within the lease's ttl is fenced by the others.
+
+A watchdog that is armed when this leaves counts on: the new start must come within
+its timeout, or the host is reset, unless the file says on_leave = "disarm", which
+leaves the host without protection meanwhile. When everything was let go it is
+switched off; one with nowayout can not be.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.resident(cmd.Context(), logLevel)
@@ -142,13 +147,22 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	tasks.Go(func() error { return st.keep(ctx) })
 	var own atomic.Pointer[ownFacts]
 	tasks.Go(func() error { keepOwnFacts(ctx, cfg, node, c.stateDir, seen.Look, own.Store); return nil })
+	last := &lastWords{peers: peers, journal: jr, log: log}
+	guard := c.openWatchdog(cfg, boot, st, last, log)
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: st.keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, authority: st.authority, seen: seen, log: log},
-		Announce: announce(peers, st, own.Load), SelfFence: func(string) { selfFence(log) },
+		Announce: announce(peers, st, own.Load, last), SelfFence: func(reason string) { last.fence(reason); selfFence(log) },
+		Guard: guarding(guard),
 	})
+	leaving := new(atomic.Bool)
+	if guard != nil {
+		_ = guard.Arm() // before the first decision; its reason is logged, and Run tries again
+		defer func() { guard.Close(leaving.Load()) }()
+		tasks.Go(func() error { return guard.Run(ctx, watchdogTick(cfg)) })
+	}
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{cfg: cfg, node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, own: own.Load, stops: make(chan api.StopRequest)}
+	res := &resident{cfg: cfg, node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, stops: make(chan api.StopRequest)}
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
@@ -164,12 +178,13 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		})
 	}
 	tasks.Go(func() error { return notifyReady(ctx, l, log) })
-	tasks.Go(func() error { return res.signals(ctx, stop, cancel, log) })
+	tasks.Go(func() error { return res.signals(ctx, stop, func() { leaving.Store(true); cancel() }, log) })
 	tasks.Go(func() error { res.started(ctx, c.stateDir, log); return nil })
 	tasks.Go(func() error {
 		defer cancel() // the loop has nothing left to do: everything else ends
 		err := l.Run(ctx)
 		if err == nil && ctx.Err() == nil {
+			leaving.Store(true) // what is still here is a frozen group's, and left on purpose
 			depart(ctx, st, log)
 		}
 		return err
@@ -201,10 +216,10 @@ func runStore(ctx context.Context, st store, l *loop.Loop, log *slog.Logger) err
 
 // announce tells the peers what this node says of itself, and the store over
 // which networks it can still talk.
-func announce(peers *observers.Peers, st store, own func() *ownFacts) func(reconcile.NodeStatus) {
+func announce(peers *observers.Peers, st store, own func() *ownFacts, last *lastWords) func(reconcile.NodeStatus) {
 	return func(s reconcile.NodeStatus) {
 		own().tell(&s)
-		peers.SetStatus(s)
+		last.announce(s)
 		if st.setUsable != nil {
 			now := peers.Peers()
 			st.setUsable(func(machine, network string) bool {

@@ -12,6 +12,7 @@ import (
 	"understudy/cmd/internal/api"
 	"understudy/config"
 	"understudy/reconcile"
+	"understudy/reconcile/act/watchdog"
 	"understudy/reconcile/journal"
 	"understudy/reconcile/loop"
 )
@@ -24,6 +25,7 @@ type resident struct {
 	keeper  keeper
 	journal *journal.Journal
 	leader  func() string          // embedded store: the raft leader; nil with another store
+	guard   *watchdog.Watchdog     // nil if none is declared
 	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
 	stops   chan api.StopRequest   // of people, for signals
 	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
@@ -77,6 +79,7 @@ func (r *resident) Status() (api.Status, error) {
 			out.Groups = append(out.Groups, gs)
 		}
 	}
+	out.Watchdog = watchdogStatus(r.guard)
 	out.Services = serviceStatuses(st)
 	if st.Hooks != (loop.HookQueue{}) {
 		out.Hooks = &api.HookStatus{Waiting: st.Hooks.Waiting, Dropped: st.Hooks.Dropped}
@@ -127,7 +130,7 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 func peerStatus(p reconcile.Peer) api.PeerStatus {
 	out := api.PeerStatus{
 		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
-		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Groups: p.Status.Groups, Cell: p.Status.Cell,
+		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Cell: p.Status.Cell,
 	}
 	if p.ClockKnown {
 		ms := p.Clock.Milliseconds()

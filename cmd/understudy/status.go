@@ -105,6 +105,9 @@ func printStatus(w io.Writer, st api.Status, p palette) {
 		lease, store = "store external", "another manager moves addresses and disks"
 	}
 	fmt.Fprintf(w, "%scluster %s · node %s%s · %s · %s\n", p.bold, st.Cluster, st.Node, p.off, lease, store)
+	if st.Watchdog != nil {
+		fmt.Fprintln(w, watchdogLine(st.Watchdog, p))
+	}
 	for _, s := range notes(st) {
 		fmt.Fprintf(w, "%s%s%s\n", p.bad, s, p.off)
 	}
@@ -132,6 +135,11 @@ func notes(st api.Status) []string {
 	}
 	if st.Stopping != "" {
 		out = append(out, "leaving: "+st.Stopping)
+	}
+	for _, peer := range st.Peers {
+		if peer.Doomed != "" {
+			out = append(out, fmt.Sprintf("watchdog: %s says: %s", peer.Name, peer.Doomed))
+		}
 	}
 	if st.ConfigNote != "" {
 		out = append(out, "configuration: "+st.ConfigNote)

@@ -191,6 +191,9 @@ func (l *Loop) step(ctx context.Context, group string, s reconcile.Step, sp reco
 		if left := l.opt.Lease.Lease().Left(time.Now()); left < sp.Needs {
 			return fmt.Errorf("%w: %s left, the step needs %s", ErrShortLease, left.Round(time.Millisecond), sp.Needs)
 		}
+		if err := l.guarded(); err != nil {
+			return err
+		}
 	}
 	if r, ok := s.(reconcile.Reboot); ok {
 		if err := l.farewell(ctx, r); err != nil {
@@ -238,7 +241,7 @@ func (l *Loop) finished(o outcome) {
 		l.postpone(o.group, o.err.Error(), o.verb)
 		m = l.memory[o.group]
 		switch {
-		case errors.Is(o.err, ErrShortLease), errors.Is(o.err, ErrNotHere):
+		case errors.Is(o.err, ErrShortLease), errors.Is(o.err, ErrNotHere), errors.Is(o.err, ErrUnguarded):
 		case o.claimed && o.flight.plan.Goal == reconcile.Hold && !l.tryHere(o, &m):
 			// Half acquired is not a state to stay in: the next pass yields,
 			// undoes in reverse, and signs off, so that another node may try.

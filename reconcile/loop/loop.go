@@ -43,6 +43,15 @@ type Journal interface {
 	Append(journal.Record) error
 }
 
+// Guard is the watchdog of this host.
+type Guard interface {
+	// Begin is called before each step on shared storage. The error is why it must
+	// not begin.
+	Begin() error
+	// Holding is told after every pass what this host holds.
+	Holding(reconcile.Holding)
+}
+
 // Why a plan in flight was cancelled.
 var (
 	ErrLeaseLost   = errors.New("the lease of this node is lost")
@@ -51,12 +60,15 @@ var (
 	ErrNoTime      = errors.New("there is no time for a hook any more")
 	// ErrShortLease is not final: the next renewal makes room for the step.
 	ErrShortLease = errors.New("too little is left of the lease")
+	// ErrUnguarded is not final either: the watchdog may be armed by the next attempt.
+	ErrUnguarded = errors.New("no watchdog guards this host")
 )
 
 // resync is the slow full look that always runs, whatever triggers say.
 const resync = 10 * time.Second
 
-// Options is what a Loop is made of. All but StateDir and Announce are needed.
+// Options is what a Loop is made of. All but StateDir, Announce, Guard and
+// SelfFence are needed.
 type Options struct {
 	Config   *config.Config
 	Node     string
@@ -67,6 +79,7 @@ type Options struct {
 	Log      *slog.Logger
 	StateDir string                     // where what must survive a restart is kept; "": nothing is
 	Announce func(reconcile.NodeStatus) // told after every pass; nil: nobody is
+	Guard    Guard                      // asked before every step on shared storage; nil: nobody is
 	// SelfFence resets this host at once. It is called when a group that declares
 	// it cannot be let go; nil: the group stays blocked.
 	SelfFence func(reason string)
@@ -90,6 +103,7 @@ type Loop struct {
 	counted  map[string]bool             // the plan in flight was counted as a restart when it began
 	byHand   map[string][]reconcile.Step // steps of a frozen group that left no trace, see reconcile.ByHand
 	handErr  map[string]error            // of the last step by hand
+	had      map[string]bool             // groups of which this run has taken something up, until they are clean
 	running  context.Context             // of Run: flights outlive who asked for them
 	stopping string
 	state    atomic.Pointer[State]
@@ -122,7 +136,7 @@ func New(opt Options) *Loop {
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
 		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, held: map[string]uint64{},
 		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
-		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{},
+		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{},
 	}
 	l.restore()
 	return l
@@ -242,6 +256,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 			sooner(left + time.Millisecond)
 		}
 	}
+	l.guard(&snap, decisions)
 	l.publish(snap, decisions, services)
 	if l.opt.Announce != nil {
 		l.opt.Announce(status)

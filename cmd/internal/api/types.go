@@ -27,6 +27,25 @@ type Status struct {
 	Hooks      *HookStatus     `json:"hooks,omitempty"` // nil while none waits and none was dropped
 	Peers      []PeerStatus    `json:"peers"`
 	Journal    JournalStatus   `json:"journal"`
+	Watchdog   *WatchdogStatus `json:"watchdog,omitempty"` // nil: none is declared
+}
+
+// WatchdogStatus is how it stands with the watchdog of this node's host.
+type WatchdogStatus struct {
+	Mode      string `json:"mode"`
+	Device    string `json:"device,omitempty"`
+	Identity  string `json:"identity,omitempty"`
+	Fallback  string `json:"fallback,omitempty"` // the weaker way that is in use instead of a device
+	TimeoutMS int64  `json:"timeout_ms,omitempty"`
+	Armed     bool   `json:"armed"`              // it is fed
+	Ready     bool   `json:"ready"`              // it is proven, and a step on shared storage may begin
+	NoWayOut  bool   `json:"nowayout,omitempty"` // it cannot be switched off
+	Holds     bool   `json:"holds"`              // this host holds something
+	FedForMS  int64  `json:"fed_for_ms"`         // how long it goes on being fed without a new lease; -1: for good
+	LeftMS    int64  `json:"left_ms,omitempty"`  // to the reset, if it were not fed again
+	Late      uint32 `json:"late,omitempty"`     // feedings that came too late
+	WasReset  bool   `json:"was_reset,omitempty"`
+	Error     string `json:"error,omitempty"` // why it does not protect
 }
 
 // OrderStatus is an operator's order that is in force.
@@ -152,6 +171,7 @@ type PeerStatus struct {
 	Lease    bool                    `json:"lease"`
 	Config   string                  `json:"config_hash,omitempty"`
 	Stopping bool                    `json:"stopping,omitempty"`
+	Doomed   string                  `json:"doomed,omitempty"` // why its watchdog is about to reset it
 	Links    []LinkStatus            `json:"links"`
 	Groups   []reconcile.GroupStatus `json:"groups,omitempty"`
 	Cell     string                  `json:"cell,omitempty"` // the DCE cell that is configured there

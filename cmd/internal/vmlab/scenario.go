@@ -21,6 +21,7 @@ type Scenario struct {
 // Scenarios are all that there are, in the order in which they are listed.
 var Scenarios = []Scenario{
 	{"lvm", "a volume group of LVM goes from host to host by its system id, and only with evidence", Options{Guests: 3, Disks: 1, LocalMB: 256}, lvmScenario},
+	{"watchdog", "an owner whose program stops is reset by the watchdog of its board", Options{Guests: 3, Disks: 1, LocalMB: 256}, watchdogScenario},
 }
 
 // patience is how long anything is waited for. Guests run under emulation, on a
@@ -38,6 +39,9 @@ type Stage struct {
 func (s *Stage) title(format string, args ...any) {
 	fmt.Fprintf(s.out, "\n%6.1f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
+
+// since is how long the lab has been up, in seconds.
+func (s *Stage) since() float64 { return time.Since(s.began).Seconds() }
 
 // note prints what a command said, below the title.
 func (s *Stage) note(text string) {

@@ -1,0 +1,151 @@
+package loop
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"understudy/reconcile"
+)
+
+// watched is a watchdog that remembers what it was asked and told.
+type watched struct {
+	b       *bed
+	refusal error
+	begun   int
+	told    []reconcile.Holding
+}
+
+func (w *watched) Begin() error {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	if w.refusal == nil {
+		w.begun++
+	}
+	return w.refusal
+}
+
+func (w *watched) Holding(h reconcile.Holding) {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	if n := len(w.told); n == 0 || w.told[n-1] != h {
+		w.told = append(w.told, h)
+	}
+}
+
+// Nothing on shared storage begins without the watchdog, and that is no failure of
+// the group: as soon as it is armed the group is taken up.
+func TestNoStorageStepWithoutTheWatchdog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		g := &watched{b: b, refusal: errors.New("the watchdog is not armed yet")}
+		b.loop.opt.Guard = g
+		orphan(b.w)
+		b.start(t)
+		time.Sleep(time.Minute)
+		b.settle()
+		b.mu.Lock()
+		if len(b.done) != 0 || g.begun != 0 {
+			t.Errorf("done without a watchdog: %v", b.done)
+		}
+		g.refusal = nil
+		b.mu.Unlock()
+		if m := b.loop.State().Snapshot.Memory["files"]; m.Failed != "" || !strings.Contains(m.Error, "not armed yet") {
+			t.Errorf("memory: %+v", m)
+		}
+		time.Sleep(time.Minute)
+		b.settle()
+		if d := b.loop.State().Decisions["files"]; d.Phase != reconcile.Serving || g.begun == 0 {
+			t.Errorf("phase %s, asked %d times", d.Phase, g.begun)
+		}
+	})
+}
+
+// The watchdog is told of what is held before it is there, until nothing is left.
+func TestWatchdogKnowsWhatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		g := &watched{b: b}
+		b.loop.opt.Guard = g
+		b.start(t)
+		time.Sleep(time.Second)
+		b.settle()
+		b.mu.Lock()
+		if n := len(g.told); n == 0 || g.told[n-1] != reconcile.HoldsOwn {
+			t.Errorf("told %v while it serves", g.told)
+		}
+		b.gone = true
+		b.fail["unmount"] = errors.New("busy")
+		b.mu.Unlock()
+		b.settle()
+		time.Sleep(20 * time.Second)
+		b.settle()
+		b.mu.Lock()
+		if g.told[len(g.told)-1] != reconcile.HoldsOwn {
+			t.Errorf("told %v while something cannot be let go", g.told)
+		}
+		delete(b.fail, "unmount")
+		b.mu.Unlock()
+		time.Sleep(time.Minute)
+		b.settle()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if g.told[len(g.told)-1] != reconcile.HoldsNothing {
+			t.Errorf("told %v when all is let go, done %v", g.told, b.done)
+		}
+		if slices.Contains(g.told, reconcile.HoldsForeign) {
+			t.Errorf("told %v", g.told)
+		}
+	})
+}
+
+// A stray that this run has never held is no reason to reset the host; a group that
+// it held, and whose claim is another's by now, is.
+func TestWatchdogAndForeignClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		g := &watched{b: b}
+		b.loop.opt.Guard = g
+		b.start(t)
+		time.Sleep(time.Second)
+		b.settle()
+		b.mu.Lock()
+		b.fail["unmount"] = errors.New("busy")
+		b.mu.Unlock()
+		b.change(func(w *reconcile.World) {
+			c := w.Store.Claims["files"]
+			c.Holder, c.BootID, c.Epoch = "beta", w.Host("beta").BootID, c.Epoch+1
+			w.Store.Claims["files"] = c
+		})
+		time.Sleep(5 * time.Second)
+		b.settle()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if g.told[len(g.told)-1] != reconcile.HoldsForeign {
+			t.Errorf("told %v", g.told)
+		}
+	})
+}
+
+func TestStrayIsNoReasonToResetTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		g := &watched{b: b}
+		b.loop.opt.Guard = g
+		b.fail["unmount"] = errors.New("busy")
+		c := b.w.Store.Claims["files"]
+		c.Holder, c.BootID, c.Epoch, c.Released = "beta", b.w.Host("beta").BootID, c.Epoch+1, false
+		b.w.Store.Claims["files"] = c
+		b.start(t)
+		time.Sleep(5 * time.Second)
+		b.settle()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.w.Host("alpha") == nil || slices.Contains(g.told, reconcile.HoldsForeign) || slices.Contains(g.told, reconcile.HoldsOwn) {
+			t.Errorf("told %v", g.told)
+		}
+	})
+}
