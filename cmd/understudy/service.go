@@ -280,7 +280,8 @@ func (r *resident) Clear(ctx context.Context, group string) error {
 	if r.cfg.Group(group) == nil {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
 	}
-	if err := r.loop.Clear(ctx, group); err != nil || reconcile.IsExternal(r.cfg) {
+	at := time.Now().UTC().Round(0) // as it comes back from the store
+	if err := r.loop.ClearAt(ctx, group, at); err != nil || reconcile.IsExternal(r.cfg) {
 		return err
 	}
 	here := "cleared on " + r.node + " alone: "
@@ -293,7 +294,7 @@ func (r *resident) Clear(ctx context.Context, group string) error {
 	}
 	err = r.keeper.Ask(ctx, reconcile.Request{
 		Group: reconcile.OrderKey(reconcile.Clear, group), To: group, Order: reconcile.Clear, By: r.node,
-		Epoch: st.Snapshot.Store.Value.Claims[group].Epoch, Lasts: reconcile.UntilCleared, At: time.Now(),
+		Epoch: st.Snapshot.Store.Value.Claims[group].Epoch, Lasts: reconcile.UntilCleared, At: at,
 	})
 	if err == nil {
 		err = r.keeper.Withdraw(ctx, reconcile.OrderKey(reconcile.Stopped, group))

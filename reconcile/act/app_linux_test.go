@@ -198,8 +198,10 @@ echo done`)}
 	if got := strings.Join(lines, ","); got != "g begun,g done" {
 		t.Errorf("output %q", got)
 	}
-	if running(t, hidden) != 1 {
-		t.Fatal("the undeclared one does not run")
+	for ctx := within(t, 20*time.Second); running(t, hidden) != 1; { // nobody waits for it: it is not declared
+		if !pause(ctx, 5*time.Millisecond) {
+			t.Fatal("the undeclared one does not run")
+		}
 	}
 	began := time.Now()
 	if err := h.Do(within(t, 2*app.StopLimit), reconcile.Stop{Group: "g", App: app}); err != nil {

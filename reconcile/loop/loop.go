@@ -174,7 +174,20 @@ func (l *Loop) Stop(ctx context.Context, reason string) error {
 
 // Clear forgets that this node failed a group, so that it may take it again.
 func (l *Loop) Clear(ctx context.Context, group string) error {
-	return l.do(ctx, func() { l.forgive(group) })
+	return l.ClearAt(ctx, group, time.Time{})
+}
+
+// ClearAt is Clear of an order that all nodes will hear of: when it arrives here
+// through the store, with the same time, nothing is forgiven a second time.
+func (l *Loop) ClearAt(ctx context.Context, group string, at time.Time) error {
+	return l.do(ctx, func() {
+		if !at.IsZero() {
+			m := l.memory[group]
+			m.Cleared = at
+			l.memory[group] = m
+		}
+		l.forgive(group)
+	})
 }
 
 // Run passes until ctx ends or, after Stop, until nothing is held. A plan in

@@ -86,7 +86,7 @@ func TestWatcher(t *testing.T) {
 	t.Log(v)
 
 	// A mount that another mount namespace pins is live after its umount.
-	sh(ctx, t, l, Alpha, "ip addr del 10.7.0.50/24 dev public; unshare -m --propagation private sleep 60 >/dev/null 2>&1 & sleep 0.2; umount /srv/shared")
+	sh(ctx, t, l, Alpha, "ip addr del 10.7.0.50/24 dev public; unshare -m --propagation private sleep 60 >/dev/null 2>&1 & until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done; umount /srv/shared")
 	sh(ctx, t, l, Beta, "mount -o ro,noload /dev/shared0 /srv/shared && umount /srv/shared")
 	if v, err = l.Violations(ctx); err != nil || len(v) != 3 {
 		t.Errorf("pinned: violations %v, %v", v, err)
