@@ -81,6 +81,9 @@ func (s *scenario) more(f []string) error {
 		s.w.Store.Claims[f[1]] = c
 	case "live": // live NODE: the store has a lease of a later boot of it than the one that claimed
 		s.w.Store.Live[f[1]] = "next-boot-of-" + f[1]
+	case "outlasted": // outlasted NODE: the shared disk has shown its present boot still for ttl and watchdog bound
+		delete(s.w.Store.Live, f[1])
+		s.w.Store.Outlasted = map[string]string{f[1]: s.host(f[1]).BootID}
 	case "failovers": // failovers GROUP AGO…: takings after failures, so long ago
 		c := s.w.Store.Claims[f[1]]
 		for _, ago := range f[2:] {

@@ -61,6 +61,8 @@ func TestEvidence(t *testing.T) {
 		{"another boot confirmed", func(t *testing.T, a, b *host) { confirm("a0")(t, a, b); time.Sleep(2 * times.TTL) }, reconcile.EvidenceConfirmed, 0, "nobody has confirmed that boot a1"},
 		{"other boot, old one live", nothing, reconcile.EvidenceRebooted, 0, "its lease is live"},
 		{"fence claimed, holder live", nothing, reconcile.EvidenceFenced, 0, "its lease is live"},
+		{"a silence that nobody has watched", crash, reconcile.EvidenceWatchdog, 0, "has not watched boot a1"},
+		{"still, and live", nothing, reconcile.EvidenceWatchdog, 0, "its lease is live"},
 		{"rebooted", crash, reconcile.EvidenceRebooted, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

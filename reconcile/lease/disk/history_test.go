@@ -167,7 +167,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 						t.Errorf("%s cannot join: %v", node, err)
 						return
 					}
-					path.faults(trouble(r, often))
+					path.faults(trouble(newRand(r.Int63()), often))
 					lctx, end := context.WithTimeout(ctx, long/time.Duration(lives))
 					churn(lctx, s, node, fmt.Sprint(node, life), h, r)
 					end()
