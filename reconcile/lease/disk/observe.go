@@ -42,7 +42,7 @@ func (s *Store) observe(r reading, v *value) {
 		beat := r.beat(l.Slot, l.ID)
 		w, known := s.watch[node]
 		switch {
-		case known && !r.begun.After(w.last):
+		case known && r.begun.Before(w.last):
 			continue
 		case !known || w.boot != l.Boot || w.id != l.ID || beat != 0 && beat != w.beat || r.begun.Sub(w.last) > l.TTL/2:
 			// A sign of life, or a gap in the watch that is too long to say anything.
@@ -66,7 +66,7 @@ func (s *Store) observe(r reading, v *value) {
 		// before the look that showed that first.
 		w, known := s.watch[c.Holder]
 		switch {
-		case known && !r.begun.After(w.last):
+		case known && r.begun.Before(w.last):
 			continue
 		case !known || w.boot != c.BootID:
 			w = watched{boot: c.BootID, ttl: s.opts.TTL, sign: r.ended}
