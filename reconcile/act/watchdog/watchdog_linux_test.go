@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"context"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -297,7 +298,9 @@ func TestRequiredMeansProven(t *testing.T) {
 func TestLastWordsComeBeforeTheReset(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		d := w.proven(t, dogTimes)
-		go func() { _ = d.Run(t.Context(), 250*time.Millisecond) }()
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- d.Run(ctx, 250*time.Millisecond) }()
 		w.loseStore()
 		time.Sleep(leaseTimes.TTL - leaseTimes.Margin + time.Second)
 		synctest.Wait()
@@ -315,6 +318,8 @@ func TestLastWordsComeBeforeTheReset(t *testing.T) {
 		if len(said) != 2 || said[1] != "" {
 			t.Errorf("said %q", said)
 		}
+		cancel() // virtual time stands still while one waits for a mutex
+		<-ran
 		d.Close(false)
 	})
 }
