@@ -51,10 +51,10 @@ leave      nothing is touched: the groups go on, and a new "understudy run"
 A second signal leaves without waiting. SIGQUIT always leaves. A node that has
 left and is not started again within the lease's ttl is fenced by the others.
 
-A watchdog that is armed when this leaves counts on: the new start must come within
-its timeout, or the host is reset, unless the file says on_leave = "disarm", which
-leaves the host without protection meanwhile. When everything was let go it is
-switched off; one with nowayout can not be.`,
+A watchdog that is armed when this leaves counts on: the new start must come
+within its timeout, or the host is reset, unless the file says on_leave =
+"disarm", which leaves the host without protection meanwhile. When everything
+was let go it is switched off; one with nowayout can not be.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.resident(cmd.Context(), logLevel)

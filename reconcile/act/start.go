@@ -127,6 +127,7 @@ func (h *Host) startCommand(ctx context.Context, s reconcile.Start, name string,
 // awaitDaemons waits until every declared daemon is there. run, if not nil, is
 // the program itself: when it ends, there is nothing to wait for any more.
 func (h *Host) awaitDaemons(ctx context.Context, group string, app config.Application, run *launched) error {
+	var missing []string // by the last look that could see
 	for step := 2 * time.Millisecond; ; step = min(step*3/2, 100*time.Millisecond) {
 		ended := false
 		if run != nil {
@@ -140,12 +141,13 @@ func (h *Host) awaitDaemons(ctx context.Context, group string, app config.Applic
 			return fmt.Errorf("it has ended again (%s): %s", run.state, run.lastWords())
 		}
 		st, err := h.look(ctx, group, app)
-		_, missing := split(st)
-		if err == nil && len(missing) == 0 {
-			return nil
+		if err == nil {
+			if _, missing = split(st); len(missing) == 0 {
+				return nil
+			}
 		}
 		if !pause(ctx, step) {
-			if err != nil {
+			if missing == nil { // a last look that was cut short says less than the one before it
 				return fmt.Errorf("whether its daemons run is unknown: %w", err)
 			}
 			return fmt.Errorf("%s not there: %w", strings.Join(missing, ", "), context.Cause(ctx))
