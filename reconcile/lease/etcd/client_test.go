@@ -108,8 +108,14 @@ func newForeign(t *testing.T, servers int, tls bool) *foreign {
 		f.servers[i].Cluster = strings.Join(cluster, ",")
 		ready = append(ready, f.start(i))
 	}
-	for _, r := range ready {
-		must(t, <-r)
+	for i, r := range ready {
+		err := <-r
+		for range 5 { // its port may be another's for a moment
+			if err != nil {
+				err = <-f.start(i)
+			}
+		}
+		must(t, err)
 	}
 	return f
 }
