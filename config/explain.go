@@ -112,17 +112,19 @@ func (p *printer) watchdog(w *Watchdog) {
 func (p *printer) node(n *Node) {
 	p.header("[node." + bare(n.Name) + "]")
 	p.key("addresses", addressTable(n.Addresses), "one on each network")
-	if n.Fence == nil && p.external {
-		return
-	}
-	if n.Fence == nil {
+	if len(n.Fences) == 0 && !p.external {
 		p.out.WriteString("# no fence: after a crash its groups wait for other evidence\n")
-		return
 	}
-	p.header("[node." + bare(n.Name) + ".fence]")
-	p.key("agent", quote(n.Fence.Agent), "switches this node off")
-	p.key("options", optionTable(n.Fence.Options), "for the agent; NAME_file is read at the moment of use")
-	p.span("timeout", n.Fence.Timeout, "for off and its confirmation together")
+	for i := range n.Fences {
+		f, header := &n.Fences[i], "[node."+bare(n.Name)+".fence]"
+		if len(n.Fences) > 1 { // tried in this order
+			header = "[" + header + "]"
+		}
+		p.header(header)
+		p.key("agent", quote(f.Agent), "switches this node off")
+		p.key("options", optionTable(f.Options), "for the agent; NAME_file is read at the moment of use")
+		p.span("timeout", f.Timeout, "for off and its confirmation together")
+	}
 }
 
 func (p *printer) group(g *Group) {

@@ -13,8 +13,8 @@ func bare(c *config.Config) *config.Config {
 	c.Hash = ""
 	for i := range c.Nodes {
 		c.Nodes[i].Line = 0
-		if f := c.Nodes[i].Fence; f != nil {
-			f.Line = 0
+		for k := range c.Nodes[i].Fences {
+			c.Nodes[i].Fences[k].Line = 0
 		}
 	}
 	for i := range c.Groups {

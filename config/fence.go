@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -10,10 +11,17 @@ import (
 // secretOptions are option names of fence agents that hold a secret.
 var secretOptions = []string{"passwd", "password", "snmp_priv_passwd", "ssh_password", "secret", "token", "secret_key", "api_key"}
 
+// methodOf names a fence in findings: by its place where there are several.
+func methodOf(what string, i, n int) string {
+	if n > 1 {
+		return what + ": fence[" + strconv.Itoa(i) + "]"
+	}
+	return what + ": fence"
+}
+
 // fence reads a fence agent and its options (fence-agents, FenceAgentAPI.md).
 func (b *builder) fence(f *fileFence, what string) *Fence {
 	fence := &Fence{Agent: f.Agent.or(""), Line: f.line}
-	what += ": fence"
 	if f.bad {
 		return fence
 	}

@@ -139,7 +139,7 @@ type fileWitness struct {
 type fileNode struct {
 	table
 	Addresses val[[]pair] `toml:"addresses"`
-	Fence     fileFence   `toml:"fence"`
+	Fence     []fileFence `toml:"fence,or-one"`
 }
 
 type fileFence struct {

@@ -147,6 +147,9 @@ func (f *filler) structure(to reflect.Value, data any, at *place, path string) {
 		switch field := to.FieldByIndex(keys[i].field); {
 		case keys[i].named:
 			ok = f.named(field, m[name], where, full)
+		case keys[i].orOne && isTable(m[name]):
+			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
+			f.structure(field.Index(0), m[name], where, full)
 		case field.Kind() == reflect.Slice:
 			ok = f.tables(field, m[name], where, full)
 		default:
@@ -156,6 +159,11 @@ func (f *filler) structure(to reflect.Value, data any, at *place, path string) {
 			t.badKeys = append(t.badKeys, name)
 		}
 	}
+}
+
+func isTable(data any) bool {
+	_, ok := data.(map[string]any)
+	return ok
 }
 
 // tables fills a slice from an array of tables, written with [[ ]] or inline. It

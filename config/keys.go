@@ -12,6 +12,7 @@ type fileKey struct {
 	name  string
 	field []int // of the struct, and of the struct embedded in it
 	named bool  // a table of tables with free names
+	orOne bool  // a list of tables, or one table for a list of one
 }
 
 // fileKeys holds the keys of every struct of the file, sorted by name.
@@ -39,7 +40,7 @@ func learn(all map[reflect.Type][]fileKey, t reflect.Type) {
 		if name == "" {
 			continue
 		}
-		keys = append(keys, fileKey{name: name, field: f.Index, named: option == "named"})
+		keys = append(keys, fileKey{name: name, field: f.Index, named: option == "named", orOne: option == "or-one"})
 		learn(all, f.Type)
 	}
 	slices.SortFunc(keys, func(a, b fileKey) int { return cmp.Compare(a.name, b.name) })

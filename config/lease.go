@@ -73,7 +73,9 @@ func (b *builder) external(f *fileLease, l *Lease) {
 	}
 	for i := range b.file.Node {
 		n := &b.file.Node[i]
-		b.notFor(n.Fence.set, n.Fence.line, "node "+n.name+": fence", l.Store)
+		for k := range n.Fence {
+			b.notFor(true, n.Fence[k].line, "node "+n.name+": fence", l.Store)
+		}
 	}
 	for i := range b.file.Group {
 		g := &b.file.Group[i]

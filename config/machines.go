@@ -55,9 +55,10 @@ func (b *builder) node(f *fileNode) {
 		}
 	}
 	slices.SortFunc(n.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
-	if f.Fence.set {
-		n.Fence = b.fence(&f.Fence, what)
-	} else if !b.isExternal() {
+	for i := range f.Fence {
+		n.Fences = append(n.Fences, *b.fence(&f.Fence[i], methodOf(what, i, len(f.Fence))))
+	}
+	if f.lacks("fence", len(f.Fence)) && !b.isExternal() {
 		b.add(ruleNoFence, f.line, "write fence = { agent = ..., options = { ... } }",
 			"%s has no fence: after its crash its groups wait until it is rebooted or confirmed down", what)
 	}

@@ -94,8 +94,11 @@ func anyConfig(t *rapid.T) *config.Config {
 		for k := range networks {
 			n.Addresses = append(n.Addresses, address(k, i+1))
 		}
-		if !external && rapid.Bool().Draw(t, "fence") {
-			n.Fence = &config.Fence{Agent: "fence_x", Options: anyOptions(t, "o", oneLine), Timeout: anyLimit.Draw(t, "timeout")}
+		for range rapid.IntRange(0, 3).Draw(t, "fences") {
+			if external {
+				break
+			}
+			n.Fences = append(n.Fences, config.Fence{Agent: "fence_x", Options: anyOptions(t, "o", oneLine), Timeout: anyLimit.Draw(t, "timeout")})
 		}
 		c.Nodes = append(c.Nodes, n)
 	}

@@ -129,8 +129,10 @@ type NodeAddress struct {
 type Node struct {
 	Name      string
 	Addresses []NodeAddress // sorted by network
-	Fence     *Fence        // nil: this node cannot be fenced, and its claims wait for other evidence
-	Line      int
+	// Fences are the ways to switch it off, tried in this order until one confirms
+	// off. None: this node cannot be fenced, and its claims wait for other evidence.
+	Fences []Fence
+	Line   int
 }
 
 // Fence is one agent of the fence-agents API with its options. Options whose

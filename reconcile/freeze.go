@@ -143,7 +143,7 @@ func StillStops(c *config.Config, g *config.Group, s *Snapshot) []string {
 				others = append(others, o.Name)
 			}
 		}
-		if node := c.Node(n); node != nil && node.Fence != nil && len(others) > 0 {
+		if node := c.Node(n); node != nil && len(node.Fences) > 0 && len(others) > 0 {
 			out = append(out, fmt.Sprintf("%s is fenced if it falls silent with another group: %s", n, strings.Join(others, ", ")))
 		}
 	}

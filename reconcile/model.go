@@ -13,7 +13,7 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 	switch st := step.(type) {
 	case Fence:
 		w.Down[st.Node] = true
-		w.Store.Fenced[st.Node] = FenceRecord{Node: st.Node, BootID: st.BootID, By: s.Node, Agent: st.Agent.Agent, At: w.Now}
+		w.Store.Fenced[st.Node] = FenceRecord{Node: st.Node, BootID: st.BootID, By: s.Node, Agent: st.Agents(), At: w.Now}
 	case TakeClaim:
 		w.Store.Revision++
 		w.Store.Claims[st.Group] = Claim{

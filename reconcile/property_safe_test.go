@@ -27,7 +27,7 @@ func declared(t failer, c *config.Config, g *config.Group, s *Snapshot, step Ste
 	switch st := step.(type) {
 	case Fence:
 		n := c.Node(st.Node)
-		ok = st.Node == claim.Holder && st.BootID == claim.BootID && st.Node != s.Node && n != nil && n.Fence != nil && same(st.Agent, *n.Fence)
+		ok = st.Node == claim.Holder && st.BootID == claim.BootID && st.Node != s.Node && n != nil && len(n.Fences) > 0 && same(st.Methods, n.Fences)
 	case TakeClaim:
 		ok = st.Group == g.Name && st.Epoch == claim.Epoch+1 && same(st.Was, claim)
 	case SignOff:

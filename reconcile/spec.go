@@ -33,11 +33,11 @@ const (
 // Spec implements Step.
 func (s Fence) Spec() Spec {
 	return Spec{
-		Verb: "fence", Object: s.Node, Detail: s.Agent.Agent + " off, confirmed",
-		Command: s.Agent.Agent + " action=off, then action=status until off",
+		Verb: "fence", Object: s.Node, Detail: s.Agents() + " off, confirmed",
+		Command: s.commands(),
 		Pre:     s.Node + " is silent on every network and this node holds a valid lease",
 		Post:    "status says off, and the store holds the record for boot " + short(s.BootID),
-		Limit:   s.Agent.Timeout, Expect: time.Second,
+		Limit:   s.limit(), Expect: time.Second,
 		Storage: true, Needs: storageNeeds,
 	}
 }

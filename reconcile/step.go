@@ -39,11 +39,12 @@ type Spec struct {
 	Optional bool
 }
 
-// Fence switches a node off through its agent and confirms that it is off.
+// Fence switches a node off and confirms that it is off. The methods are tried in
+// order until the agent of one confirms it; at least one.
 type Fence struct {
-	Node   string
-	BootID string // the boot that must be ended
-	Agent  config.Fence
+	Node    string
+	BootID  string // the boot that must be ended
+	Methods []config.Fence
 }
 
 // TakeClaim replaces the claim of a group with one of this node, if the store

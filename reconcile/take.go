@@ -57,7 +57,7 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 		return Evidence{}, false
 	}
 	if f, ok := st.Fenced[c.Holder]; ok && f.BootID == c.BootID {
-		return Evidence{Kind: EvidenceFenced, Detail: fmt.Sprintf("%s off of %s confirmed by %s", f.Agent, f.Node, f.By)}, true
+		return Evidence{Kind: EvidenceFenced, Detail: f.Sentence()}, true
 	}
 	if p := s.Peer(c.Holder); p.State == PeerHeard && p.BootID != "" && p.BootID != c.BootID {
 		return Evidence{Kind: EvidenceRebooted, Detail: fmt.Sprintf("%s runs another boot (%s) than the one that claimed (%s)", c.Holder, short(p.BootID), short(c.BootID))}, true
@@ -159,7 +159,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 			return taking{Waits: []Reason{r}}
 		}
 		t.Fence = f
-		t.Evidence = Evidence{Kind: EvidenceFenced, Detail: fmt.Sprintf("%s off of %s confirmed by %s", f.Agent.Agent, f.Node, s.Node)}
+		t.Evidence = Evidence{Kind: EvidenceFenced, Detail: FenceRecord{Agent: f.Agents(), Node: f.Node, By: s.Node}.Sentence()}
 	}
 	t.Reason = takeReason(g, s, claim, t)
 	return t
@@ -193,13 +193,13 @@ func unheard(claim Claim, p Peer) []Reason {
 // fence proposes to switch off the silent holder of a claim, or says why not.
 func fence(c *config.Config, s *Snapshot, claim Claim) (*Fence, Reason) {
 	n := c.Node(claim.Holder)
-	if n == nil || n.Fence == nil {
+	if n == nil || len(n.Fences) == 0 {
 		return nil, Reason{
 			Text: fmt.Sprintf("%s is silent and holds the claim of epoch %d; no fence is declared for it", claim.Holder, claim.Epoch),
 			Way:  fmt.Sprintf("it must sign off or boot again, or somebody who has seen it off runs: understudy confirm-down %s", claim.Holder),
 		}
 	}
-	return &Fence{Node: claim.Holder, BootID: claim.BootID, Agent: *n.Fence}, Reason{}
+	return &Fence{Node: claim.Holder, BootID: claim.BootID, Methods: n.Fences}, Reason{}
 }
 
 func takeReason(g *config.Group, s *Snapshot, claim Claim, t taking) string {

@@ -72,7 +72,7 @@ func openOwnership(ctx context.Context, cfg *config.Config, o ownership) (store,
 	st.keeper, st.keep, st.leave = k, k.Run, k.Leave
 	st.authority = &lease.Authority{
 		Keeper: k, Node: o.node, Peers: o.peers.Peers,
-		Off: func(ctx context.Context, f reconcile.Fence) error { return o.host.Do(ctx, f) },
+		Off: o.host.Fence,
 	}
 	return st, nil
 }

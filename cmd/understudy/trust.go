@@ -119,8 +119,10 @@ func commands(c *config.Config, node string) []string {
 		}
 	}
 	for _, n := range c.Nodes {
-		if n.Fence != nil && filepath.IsAbs(n.Fence.Agent) {
-			out = append(out, n.Fence.Agent)
+		for _, f := range n.Fences {
+			if filepath.IsAbs(f.Agent) {
+				out = append(out, f.Agent)
+			}
 		}
 	}
 	return out

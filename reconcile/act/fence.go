@@ -27,23 +27,46 @@ const (
 	agentOff = 2
 )
 
-// fence switches a node off and confirms it. Only a status of off is success:
-// agents have been seen to report success before the power was off. See
-// [reconcile.Fence].
-func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
-	fail := func(err error) error { return fmt.Errorf("cannot fence %s with %s: %w", s.Node, s.Agent.Agent, err) }
-	if s.Node == h.opts.Node || s.Node == "" {
-		return fail(errors.New("a node does not fence itself"))
+// Fence switches a node off and confirms it, by the first method whose agent says
+// off when it is asked for the status, and returns that agent. A method that fails is
+// followed by the next; if all do the error says which failed how.
+func (h *Host) Fence(ctx context.Context, s reconcile.Fence) (agent string, err error) {
+	if s.Node == h.opts.Node || s.Node == "" || len(s.Methods) == 0 {
+		return "", fmt.Errorf("cannot fence %q: a node does not fence itself, and a fence needs an agent", s.Node)
 	}
-	limit := s.Agent.Timeout
+	var failed []error
+	for i, m := range s.Methods {
+		err := h.fence(ctx, s.Node, m)
+		if err == nil {
+			return m.Agent, nil
+		}
+		failed = append(failed, fmt.Errorf("cannot fence %s with %s: %w", s.Node, m.Agent, err))
+		if ctx.Err() != nil {
+			break // whoever asked does not wait any more, or must not fence any more
+		}
+		if i < len(s.Methods)-1 {
+			h.log.WarnContext(ctx, "fence method failed, the next is tried", "node", s.Node, "agent", m.Agent, "err", err)
+		}
+	}
+	err = failed[0]
+	for _, f := range failed[1:] {
+		err = fmt.Errorf("%w; %w", err, f)
+	}
+	return "", fmt.Errorf("%w — whether it is off is unknown: look at the device, or confirm by hand that the node is down", err)
+}
+
+// fence switches a node off by one method. Only a status of off is success: agents
+// have been seen to report success before the power was off.
+func (h *Host) fence(ctx context.Context, node string, agent config.Fence) error {
+	limit := agent.Timeout
 	if limit <= 0 {
 		limit = fenceTimeout
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its timeout of %s has passed", limit))
 	defer cancel()
-	options, secrets, err := agentOptions(s.Agent)
+	options, secrets, err := agentOptions(agent)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	began := time.Now()
 	var last error // why it is not known to be off
@@ -54,7 +77,7 @@ func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
 			offAt = time.Now()
 			// A hanging agent must leave time for the question whether it worked.
 			one, cancel := share(ctx, 2, 3, limit)
-			code, err := ask(one, s.Agent, options, secrets, "off")
+			code, err := ask(one, agent, options, secrets, "off")
 			cut := one.Err() != nil // by its share of the time; what was said before says more
 			cancel()
 			offFailed = err != nil || code != 0
@@ -62,10 +85,10 @@ func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
 				last = errors.Join(err, nonZero("off", code, err))
 			}
 		}
-		code, err := ask(ctx, s.Agent, options, secrets, "status")
+		code, err := ask(ctx, agent, options, secrets, "status")
 		switch {
 		case err == nil && code == agentOff:
-			h.log.InfoContext(ctx, "fenced: status says off", "node", s.Node, "agent", s.Agent.Agent, "took", time.Since(began))
+			h.log.InfoContext(ctx, "fenced: status says off", "node", node, "agent", agent.Agent, "took", time.Since(began))
 			return nil
 		case err == nil && code == agentOn:
 			if !offFailed {
@@ -77,14 +100,13 @@ func (h *Host) fence(ctx context.Context, s reconcile.Fence) error {
 		default:
 			last = errors.Join(err, nonZero("status", code, err))
 		}
-		const way = "whether it is off is unknown: look at the device, or confirm by hand that the node is down"
 		if offFailed && ctx.Err() == nil {
 			// The caller tries again, later every time; it must not wait for the whole
 			// timeout to learn that the device does not answer.
-			return fail(fmt.Errorf("%w — %s", last, way))
+			return last
 		}
 		if !pause(ctx, step) {
-			return fail(fmt.Errorf("%w (%w) — %s", last, context.Cause(ctx), way))
+			return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
 		}
 	}
 }

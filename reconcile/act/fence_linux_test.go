@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 )
 
 func fenceOf(agent string, timeout time.Duration, options ...config.Option) reconcile.Fence {
-	return reconcile.Fence{Node: "alpha", BootID: "b", Agent: config.Fence{Agent: agent, Options: options, Timeout: timeout}}
+	return reconcile.Fence{Node: "alpha", BootID: "b", Methods: []config.Fence{{Agent: agent, Options: options, Timeout: timeout}}}
 }
 
 func needAgents(t *testing.T) {
@@ -51,7 +52,7 @@ func TestFenceWithTheRealAgent(t *testing.T) {
 	if m.Name != "fence_dummy" || !m.Can("off") || !m.Can("status") || m.Can("nosuch") {
 		t.Errorf("%+v", m)
 	}
-	unknown, missing := CheckOptions(m, append(step.Agent.Options, config.Option{Key: "nosuch", Value: "x"}))
+	unknown, missing := CheckOptions(m, append(step.Methods[0].Options, config.Option{Key: "nosuch", Value: "x"}))
 	if !slices.Equal(unknown, []string{"nosuch"}) || len(missing) != 0 {
 		t.Errorf("unknown %v, missing %v", unknown, missing)
 	}
@@ -127,6 +128,58 @@ func TestFenceFaults(t *testing.T) {
 	began := time.Now()
 	if err := h.Do(ctx, fenceOf(agent("hang", "sleep 1000"), time.Minute)); !errors.Is(err, lost) || time.Since(began) > time.Second {
 		t.Errorf("%v after %s", err, time.Since(began))
+	}
+}
+
+// TestFenceMethods: a board that died with its power answers nothing; the outlet
+// behind it is asked next, and what counts is the status of who did it.
+func TestFenceMethods(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	h := newHost(t)
+	read := "while read line; do case $line in action=*) action=${line#action=};; port=*) port=${line#port=};; esac; done\n"
+	agent := func(name, text string, options ...config.Option) config.Fence {
+		return config.Fence{Agent: script(t, dir+"/"+name, read+text), Options: options, Timeout: 5 * time.Second}
+	}
+	dead := agent("dead", "echo no route to 10.9.0.11 >&2; exit 1")
+	lies := agent("lies", "exit 0")
+	lies.Timeout = 200 * time.Millisecond
+	outlet := agent("outlet", `echo $action $port >>`+dir+`/asked; [ $action = off ] && exit 0; exit 2`, config.Option{Key: "port", Value: "12"})
+	never := agent("never", "touch "+dir+"/never-tried; exit 2")
+	try := func(ctx context.Context, methods ...config.Fence) (string, error) {
+		return h.Fence(ctx, reconcile.Fence{Node: "alpha", BootID: "b", Methods: methods})
+	}
+
+	got, err := try(within(t, 20*time.Second), dead, lies, outlet, never)
+	if err != nil || got != outlet.Agent {
+		t.Errorf("%q %v", got, err)
+	}
+	if b, _ := os.ReadFile(dir + "/asked"); string(b) != "off 12\nstatus 12\n" {
+		t.Errorf("the outlet was asked %q", b)
+	}
+	if _, err := os.Stat(dir + "/never-tried"); err == nil {
+		t.Error("a method was tried after one that had worked")
+	}
+	_, err = try(within(t, 20*time.Second), dead, lies)
+	wantError(t, err, "cannot fence alpha with "+dead.Agent, "no route to 10.9.0.11", "cannot fence alpha with "+lies.Agent, "status says that it is still on", "unknown: look at the device")
+
+	// Who may not fence any more does not go on to the next method.
+	ctx, cancel := context.WithCancelCause(within(t, 20*time.Second))
+	lost := errors.New("lease lost")
+	slow := agent("slow", "touch "+dir+"/slow-began; sleep 1000")
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat(dir + "/slow-began"); err == nil {
+				cancel(lost)
+			}
+			runtime.Gosched()
+		}
+	}()
+	if _, err := try(ctx, slow, never); !errors.Is(err, lost) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir + "/never-tried"); err == nil {
+		t.Error("a method was tried after the lease was lost")
 	}
 }
 

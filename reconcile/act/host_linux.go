@@ -62,7 +62,8 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 	}
 	switch s := s.(type) {
 	case reconcile.Fence:
-		return h.fence(ctx, s)
+		_, err := h.Fence(ctx, s)
+		return err
 	case reconcile.TakeClaim, reconcile.SignOff:
 		return fmt.Errorf("cannot carry out step %s: the store's steps are carried out by package lease", s.Spec().Verb)
 	case reconcile.Activate:

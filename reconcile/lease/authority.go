@@ -14,9 +14,10 @@ import (
 // and fences. All fields but the last are needed.
 type Authority struct {
 	Keeper *Keeper
-	Node   string                                             // this node
-	Peers  func() []reconcile.Peer                            // as they are heard at the moment of the call
-	Off    func(ctx context.Context, f reconcile.Fence) error // runs the agent; nil only after it confirmed off
+	Node   string                  // this node
+	Peers  func() []reconcile.Peer // as they are heard at the moment of the call
+	// Off runs the agents, and returns the one whose status confirmed off.
+	Off func(ctx context.Context, f reconcile.Fence) (agent string, err error)
 
 	fences singleflight.Group // by node: two groups may want the same node off
 }
@@ -51,13 +52,14 @@ func (a *Authority) fence(ctx context.Context, f reconcile.Fence) error {
 		if err := a.Keeper.Refresh(ctx); err != nil {
 			return nil, fmt.Errorf("%s is not switched off without a majority of the store: %w", f.Node, err)
 		}
-		if err := a.Off(ctx, f); err != nil {
+		agent, err := a.Off(ctx, f)
+		if err != nil {
 			return nil, err
 		}
 		if p := a.peer(f.Node); p.State == reconcile.PeerHeard && p.BootID == f.BootID {
 			return nil, fmt.Errorf("the agent says that %s is off, and its boot is heard all the same — look at the fence device: it does not tell the truth", f.Node)
 		}
-		return nil, a.Keeper.RecordFence(ctx, reconcile.FenceRecord{Node: f.Node, BootID: f.BootID, By: a.Node, Agent: f.Agent.Agent, At: time.Now()})
+		return nil, a.Keeper.RecordFence(ctx, reconcile.FenceRecord{Node: f.Node, BootID: f.BootID, By: a.Node, Agent: agent, At: time.Now()})
 	})
 	return err
 }

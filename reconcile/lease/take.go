@@ -39,6 +39,9 @@ func (k *Keeper) Take(ctx context.Context, t reconcile.TakeClaim) (reconcile.Cla
 	if err := k.proven(t, was, v); err != nil {
 		return fail(err)
 	}
+	if t.Evidence.Kind == reconcile.EvidenceFenced { // by the method that worked, of those planned
+		t.Evidence.Detail = v.Fenced[was.Holder].Sentence()
+	}
 	if now, left := k.hold(); now != id || left < k.cfg.Margin {
 		return fail(fmt.Errorf("%w, or only %s of it is left", ErrNoLease, max(left, 0).Round(time.Millisecond)))
 	}

@@ -153,8 +153,11 @@ func Asks(c *config.Config, node, stateDir string) []Ask {
 		out = append(out, Ask{Path: p.path, Digest: true})
 	}
 	for _, n := range c.Nodes {
-		if n.Fence != nil && n.Name != node {
-			for _, p := range agentPaths(n.Fence.Agent) {
+		for _, f := range n.Fences {
+			if n.Name == node {
+				break
+			}
+			for _, p := range agentPaths(f.Agent) {
 				out = append(out, Ask{Path: p})
 			}
 		}

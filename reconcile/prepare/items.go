@@ -108,8 +108,10 @@ func (b *builder) clusterItems() {
 	b.add(state)
 	b.clockItem()
 	for _, n := range b.c.Nodes {
-		if n.Fence != nil && n.Name != f.Node {
-			b.fenceItem(n)
+		for i := range n.Fences {
+			if n.Name != f.Node {
+				b.fenceItem(n, i)
+			}
 		}
 	}
 }
@@ -177,9 +179,17 @@ func (b *builder) clockItem() {
 
 func abs(x float64) float64 { return max(x, -x) }
 
-func (b *builder) fenceItem(n config.Node) {
-	it := Item{Name: "fence agent for " + n.Name, Rows: []string{"S19"}, Section: Cluster, Want: n.Fence.Agent + " is installed"}
-	for _, p := range agentPaths(n.Fence.Agent) {
+// fenceItem is the agent of one of a node's fences, once where two use the same.
+func (b *builder) fenceItem(n config.Node, i int) {
+	agent, name := n.Fences[i].Agent, "fence agent for "+n.Name
+	if slices.ContainsFunc(n.Fences[:i], func(f config.Fence) bool { return f.Agent == agent }) {
+		return
+	}
+	if len(n.Fences) > 1 {
+		name += ": " + agent
+	}
+	it := Item{Name: name, Rows: []string{"S19"}, Section: Cluster, Want: agent + " is installed"}
+	for _, p := range agentPaths(agent) {
 		s := b.f.path(p)
 		if !s.OK() {
 			it.State, it.Seen, it.Way = Unknown, s.Why().Error(), "look at it by hand"

@@ -174,7 +174,7 @@ func (p *process) selfFence(reason string) {
 
 // fence is the fence device of another host: it acts on the power, takes its time,
 // and may fail or hang. What it says when it succeeds is true.
-func (p *process) fence(ctx context.Context, f reconcile.Fence) error {
+func (p *process) fence(ctx context.Context, f reconcile.Fence) (string, error) {
 	w, key := p.h.w, "fence/"+p.h.name
 	hangs, fails := w.chance(key+"/hang", w.mishaps().fenceHangs), w.chance(key+"/fail", w.mishaps().fenceFails)
 	w.mu.Lock()
@@ -185,19 +185,19 @@ func (p *process) fence(ctx context.Context, f reconcile.Fence) error {
 	w.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
-		return context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
 	if !wait(ctx, w.between(key, 50*time.Millisecond, 2*time.Second)) {
-		return context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.dead || fails {
-		return errors.New("the fence device does not answer")
+		return "", errors.New("the fence device does not answer")
 	}
 	w.fenced++
 	w.host(f.Node).off("fenced by " + p.h.name)
-	return nil
+	return f.Agents(), nil
 }
 
 // wait sleeps, and reports false if ctx ends before.
