@@ -204,12 +204,12 @@ func (r *resident) Acquire(ctx context.Context, q api.WordRequest) error {
 }
 
 func (r *resident) word(ctx context.Context, q api.WordRequest, say func(context.Context, string) error) error {
-	g := r.cfg.Group(q.Group)
+	g := r.config().Group(q.Group)
 	switch {
 	case g == nil:
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", q.Group)}
-	case !reconcile.IsExternal(r.cfg):
-		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot take the word of another manager: store is %q, and understudy moves %s itself — see: understudy move --help", r.cfg.Lease.Store, q.Group)}
+	case !reconcile.IsExternal(r.config()):
+		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot take the word of another manager: store is %q, and understudy moves %s itself — see: understudy move --help", r.config().Lease.Store, q.Group)}
 	case g.Priority(r.node) < 0:
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q on %s: it is not one of its nodes", q.Group, r.node)}
 	}
@@ -224,7 +224,7 @@ func (r *resident) word(ctx context.Context, q api.WordRequest, say func(context
 // confirmOutside keeps an operator's word on this node: the boot of a silent node that
 // was heard last is off, or, if it was never heard, whatever boot it had.
 func (r *resident) confirmOutside(ctx context.Context, q api.ConfirmRequest, s *reconcile.Snapshot) error {
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		sticky := false
 		for _, a := range g.Applications {
 			sticky = sticky || a.RebootToRelease

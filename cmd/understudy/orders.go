@@ -131,14 +131,14 @@ func (r *resident) Order(ctx context.Context, q api.OrderRequest) (api.OrderRepl
 	switch {
 	case o == reconcile.Freeze && q.Object == "":
 		objects = nil
-		for _, g := range r.cfg.Groups {
+		for _, g := range r.config().Groups {
 			objects = append(objects, g.Name)
 		}
-	case o == reconcile.Freeze && r.cfg.Group(q.Object) == nil:
+	case o == reconcile.Freeze && r.config().Group(q.Object) == nil:
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", q.Object)}
-	case o == reconcile.Drain && r.cfg.Node(q.Object) == nil:
+	case o == reconcile.Drain && r.config().Node(q.Object) == nil:
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find node %q in the file", q.Object)}
-	case o == reconcile.Drain && reconcile.IsExternal(r.cfg):
+	case o == reconcile.Drain && reconcile.IsExternal(r.config()):
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot drain %s: with store external the other manager moves groups — move them there", q.Object)}
 	case o != reconcile.Freeze && o != reconcile.Drain:
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot understand order %q", q.Order)}
@@ -192,13 +192,13 @@ func (r *resident) follows(o reconcile.Order, object string, q api.OrderRequest,
 		return []string{object + " takes groups again; those whose home it is go back as their file says"}
 	case o == reconcile.Freeze:
 		out := []string{fmt.Sprintf("%s is frozen %s: nothing is started, stopped, repaired, moved or taken over", object, until), "what can still stop it:"}
-		for _, t := range reconcile.StillStops(r.cfg, r.cfg.Group(object), s) {
+		for _, t := range reconcile.StillStops(r.config(), r.config().Group(object), s) {
 			out = append(out, "  "+t)
 		}
 		return append(out, "  a plan that is under way: it is carried out to its end")
 	}
 	out := []string{fmt.Sprintf("%s is drained %s: it takes no group", object, until)}
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		c := s.Store.Value.Claims[g.Name]
 		if c.Holder != object || c.Released {
 			continue
@@ -251,7 +251,7 @@ func (r *resident) Step(ctx context.Context, q api.ApplyRequest) (api.StepReply,
 		return api.StepReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q on %s", q.Group, r.node)}
 	}
 	if q.Expect != "" && d.Frozen {
-		p := reconcile.Decide(r.cfg, r.cfg.Group(q.Group), reconcile.Thawed(&st.Snapshot, q.Group)).Plan
+		p := reconcile.Decide(r.config(), r.config().Group(q.Group), reconcile.Thawed(&st.Snapshot, q.Group)).Plan
 		if p.Fingerprint() != q.Expect {
 			return api.StepReply{}, &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot apply %s: the plan is %s by now, not %s — look at `understudy plan %s` again", q.Group, p.Fingerprint(), q.Expect, q.Group)}
 		}

@@ -142,16 +142,16 @@ func (c *common) awaitRehearsal(ctx context.Context, before api.Status, r api.Re
 
 // Rehearse implements api.Service.
 func (r *resident) Rehearse(ctx context.Context, q api.RehearseRequest) error {
-	g := r.cfg.Group(q.Group)
+	g := r.config().Group(q.Group)
 	refuse := func(code int, format string, args ...any) error {
 		return &api.Refusal{Code: code, Text: fmt.Sprintf("cannot rehearse %s on %s: ", q.Group, q.To) + fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case g == nil:
-		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file — it has %s", q.Group, groupNames(r.cfg))}
+		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file — it has %s", q.Group, groupNames(r.config()))}
 	case g.Priority(q.To) < 0:
 		return refuse(exitUsage, "it is not one of its nodes (%s)", strings.Join(g.Nodes, ", "))
-	case r.cfg.Lease.Store == config.StoreExternal:
+	case r.config().Lease.Store == config.StoreExternal:
 		return refuse(exitBlocked, "another cluster manager moves its disks — let that one move the group there")
 	}
 	st, err := r.state()

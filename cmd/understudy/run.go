@@ -162,7 +162,8 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		tasks.Go(func() error { return guard.Run(ctx, watchdogTick(cfg)) })
 	}
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{cfg: cfg, node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, stops: make(chan api.StopRequest)}
+	res := &resident{node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, stops: make(chan api.StopRequest)}
+	res.cfg.Store(cfg)
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
@@ -296,8 +297,8 @@ func (r *resident) changed(c *common, log *slog.Logger) {
 	case err != nil:
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		note = "the file on disk is refused, the old one stays in force: " + first
-	case cfg.Hash != r.cfg.Hash:
-		note = fmt.Sprintf("the file on disk (%.8s) is not the one in force (%.8s) — restart understudy to take it over", cfg.Hash, r.cfg.Hash)
+	case cfg.Hash != r.config().Hash:
+		note = fmt.Sprintf("the file on disk (%.8s) is not the one in force (%.8s) — restart understudy to take it over", cfg.Hash, r.config().Hash)
 	}
 	if old := r.note.Load(); old == nil && note == "" || old != nil && *old == note {
 		return

@@ -19,7 +19,7 @@ import (
 
 // resident answers the other verbs for the running service.
 type resident struct {
-	cfg     *config.Config
+	cfg     atomic.Pointer[config.Config] // in force; see config
 	node    string
 	loop    *loop.Loop
 	keeper  keeper
@@ -32,6 +32,9 @@ type resident struct {
 }
 
 var _ api.Service = (*resident)(nil)
+
+// config is the configuration in force.
+func (r *resident) config() *config.Config { return r.cfg.Load() }
 
 func (r *resident) state() (*loop.State, error) {
 	st := r.loop.State()
@@ -52,10 +55,10 @@ func (r *resident) Status() (api.Status, error) {
 	l := r.keeper.Lease()
 	view := r.keeper.View()
 	out := api.Status{
-		Cluster: r.cfg.Cluster, Node: r.node, Version: version, BootID: s.BootID, At: now, ConfigHash: r.cfg.Hash,
+		Cluster: r.config().Cluster, Node: r.node, Version: version, BootID: s.BootID, At: now, ConfigHash: r.config().Hash,
 		Stopping: s.Stopping,
 		Lease:    api.LeaseStatus{Valid: l.Left(now) > 0, LeftMS: l.Left(now).Milliseconds(), Error: l.Err},
-		Store:    api.StoreStatus{Kind: kindOf(r.cfg), Readable: view.OK()},
+		Store:    api.StoreStatus{Kind: kindOf(r.config()), Readable: view.OK()},
 	}
 	if n := r.note.Load(); n != nil {
 		out.ConfigNote = *n
@@ -69,7 +72,7 @@ func (r *resident) Status() (api.Status, error) {
 	js := r.journal.State()
 	out.Journal = api.JournalStatus{Error: js.Err, Held: js.Held, Dropped: js.Dropped}
 	out.Orders = orderStatuses(s)
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		if d, ok := st.Decisions[g.Name]; ok {
 			gs := groupStatus(&g, s, d, st.Flights[g.Name])
 			gs.Notice = noticeStatus(st.Notices[g.Name])
@@ -152,26 +155,26 @@ func (r *resident) Plan(group string, whatif []string) (api.PlanReply, error) {
 	if err != nil {
 		return api.PlanReply{}, err
 	}
-	if group != "" && group != reconcile.NodeGroup && r.cfg.Group(group) == nil {
+	if group != "" && group != reconcile.NodeGroup && r.config().Group(group) == nil {
 		return api.PlanReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
 	}
 	if len(whatif) > 0 {
 		s := st.Snapshot
 		basis := fmt.Sprintf("from what %s sees now", r.node)
-		return imagine(r.cfg, reconcile.Around(r.cfg, &s), basis, group, whatif)
+		return imagine(r.config(), reconcile.Around(r.config(), &s), basis, group, whatif)
 	}
 	var plans []reconcile.Plan
 	if p := st.Services.Plan; group == reconcile.NodeGroup || group == "" && (!p.Empty() || len(p.Blocked)+len(p.Waits) > 0) {
 		plans = append(plans, p)
 	}
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		d, ok := st.Decisions[g.Name]
 		if !ok || group != "" && g.Name != group {
 			continue
 		}
 		if d.Frozen { // what would be done, and can be by hand
 			wait := d.Plan.Waits
-			d = reconcile.Decide(r.cfg, &g, reconcile.Thawed(&st.Snapshot, g.Name))
+			d = reconcile.Decide(r.config(), &g, reconcile.Thawed(&st.Snapshot, g.Name))
 			d.Plan.Waits = append(slices.Clone(wait[:min(1, len(wait))]), d.Plan.Waits...)
 		}
 		if !d.Plan.Empty() || len(d.Plan.Blocked) > 0 || len(d.Plan.Waits) > 0 || group != "" {
@@ -214,11 +217,11 @@ func (r *resident) Apply(ctx context.Context, q api.ApplyRequest) error {
 
 // Move implements api.Service.
 func (r *resident) Move(ctx context.Context, q api.MoveRequest) error {
-	g := r.cfg.Group(q.Group)
+	g := r.config().Group(q.Group)
 	if g == nil {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", q.Group)}
 	}
-	if reconcile.IsExternal(r.cfg) {
+	if reconcile.IsExternal(r.config()) {
 		return r.keeper.Ask(ctx, reconcile.Request{Group: q.Group, To: q.To})
 	}
 	if g.Priority(q.To) < 0 {
@@ -258,16 +261,16 @@ func (r *resident) Confirm(ctx context.Context, q api.ConfirmRequest) error {
 	if err != nil {
 		return err
 	}
-	if r.cfg.Node(q.Node) == nil || q.Node == r.node {
+	if r.config().Node(q.Node) == nil || q.Node == r.node {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot confirm %q: it is not another node of the file", q.Node)}
 	}
 	if p := st.Snapshot.Peer(q.Node); p.State == reconcile.PeerHeard || p.State == reconcile.PeerDistant {
 		return &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot confirm that %s is down: it is %s", q.Node, p.State)}
 	}
-	if reconcile.IsExternal(r.cfg) {
+	if reconcile.IsExternal(r.config()) {
 		return r.confirmOutside(ctx, q, &st.Snapshot)
 	}
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		if c := st.Snapshot.Store.Value.Claims[g.Name]; c.Holder == q.Node && !c.Released {
 			return r.keeper.Confirm(ctx, reconcile.Confirmation{Node: q.Node, BootID: c.BootID, By: q.By, Reason: q.Reason, At: time.Now()})
 		}
@@ -277,11 +280,11 @@ func (r *resident) Confirm(ctx context.Context, q api.ConfirmRequest) error {
 
 // Clear implements api.Service.
 func (r *resident) Clear(ctx context.Context, group string) error {
-	if r.cfg.Group(group) == nil {
+	if r.config().Group(group) == nil {
 		return &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", group)}
 	}
 	at := time.Now().UTC().Round(0) // as it comes back from the store
-	if err := r.loop.ClearAt(ctx, group, at); err != nil || reconcile.IsExternal(r.cfg) {
+	if err := r.loop.ClearAt(ctx, group, at); err != nil || reconcile.IsExternal(r.config()) {
 		return err
 	}
 	here := "cleared on " + r.node + " alone: "

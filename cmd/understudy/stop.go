@@ -98,7 +98,7 @@ func (r *resident) signals(ctx, stop context.Context, leave func(), log *slog.Lo
 	quit := make(chan os.Signal, 1)
 	signal.Notify(quit, syscall.SIGQUIT)
 	defer signal.Stop(quit)
-	mode, reason := r.cfg.Stop, "told to stop"
+	mode, reason := r.config().Stop, "told to stop"
 	select {
 	case <-ctx.Done():
 		return nil
@@ -152,12 +152,12 @@ func (r *resident) signals(ctx, stop context.Context, leave func(), log *slog.Lo
 // this node starts again. Without a store that answers it cannot, and says so.
 func (r *resident) keepDown(ctx context.Context, reason string, log *slog.Logger) {
 	st := r.loop.State()
-	if st == nil || reconcile.IsExternal(r.cfg) {
+	if st == nil || reconcile.IsExternal(r.config()) {
 		return // the other manager takes nothing away, and brings it nowhere
 	}
 	ctx, cancel := context.WithTimeout(ctx, markLimit)
 	defer cancel()
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		c := st.Snapshot.Store.Value.Claims[g.Name]
 		if c.Holder != r.node || c.Released {
 			continue
@@ -179,7 +179,7 @@ const toldFence = "fenced"
 // can be read: groups that were to be down with it may be taken again, and that it was
 // switched off is told once.
 func (r *resident) started(ctx context.Context, dir string, log *slog.Logger) {
-	if reconcile.IsExternal(r.cfg) {
+	if reconcile.IsExternal(r.config()) {
 		return
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -199,7 +199,7 @@ func (r *resident) started(ctx context.Context, dir string, log *slog.Logger) {
 
 // begin reports whether all was done.
 func (r *resident) begin(ctx context.Context, dir string, began time.Time, s *reconcile.Snapshot, log *slog.Logger) bool {
-	for _, g := range r.cfg.Groups {
+	for _, g := range r.config().Groups {
 		key := reconcile.OrderKey(reconcile.Stopped, g.Name)
 		if q, ok := s.Store.Value.Requests[key]; !ok || q.By != r.node || q.At.After(began) {
 			continue

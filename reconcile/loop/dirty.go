@@ -20,7 +20,7 @@ const barrierPatience = 30 * time.Second
 // needed, where one may be.
 func (l *Loop) recallDirty() {
 	boots, err := l.opt.Actor.Dirty()
-	for _, g := range l.opt.Config.Groups {
+	for _, g := range l.config().Groups {
 		m := l.memory[g.Name]
 		was := m
 		switch {
@@ -69,7 +69,7 @@ func (l *Loop) farewell(ctx context.Context, r reconcile.Reboot) error {
 		return nil
 	}
 	l.Kick()
-	t := time.NewTimer(2 * l.opt.Config.Keepalive.Interval)
+	t := time.NewTimer(2 * l.config().Keepalive.Interval)
 	defer t.Stop()
 	select {
 	case <-t.C:

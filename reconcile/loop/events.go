@@ -52,9 +52,9 @@ func (e *events) start(ctx context.Context, l *Loop) (stop func()) {
 // look compares what is seen with the last look.
 func (e *events) look(l *Loop, s *reconcile.Snapshot) {
 	var changes []reconcile.Change
-	e.last, changes = reconcile.Sight(l.opt.Config, e.last, s)
+	e.last, changes = reconcile.Sight(l.config(), e.last, s)
 	for _, ch := range changes {
-		for _, h := range reconcile.ChangeHooks(l.opt.Config, l.opt.Node, ch) {
+		for _, h := range reconcile.ChangeHooks(l.config(), l.opt.Node, ch) {
 			e.waiting.Add(1)
 			select {
 			case e.wait <- h:

@@ -28,7 +28,7 @@ func (e *RebootNeededError) Error() string {
 }
 
 // external reports whether another manager moves what the groups stand on.
-func (l *Loop) external() bool { return reconcile.IsExternal(l.opt.Config) }
+func (l *Loop) external() bool { return reconcile.IsExternal(l.config()) }
 
 // pollWord is the time between two looks of who waits for a word to be carried out,
 // if nothing else makes the loop look.
@@ -60,7 +60,7 @@ func (l *Loop) recall(g *config.Group, s *reconcile.Snapshot, d reconcile.Decisi
 	if was := l.last[g.Name].Goal; was != d.Goal && was != reconcile.Leave && d.Goal != reconcile.Leave {
 		m.Retry, l.backoff[g.Name] = time.Time{}, 0
 	}
-	return reconcile.Remember(l.opt.Config, g, s, m)
+	return reconcile.Remember(l.config(), g, s, m)
 }
 
 // listening is when a group that has come may be started, zero if nothing waits for it.
@@ -69,7 +69,7 @@ func (l *Loop) listening(group string, at time.Time) time.Duration {
 	if !l.external() || m.Came.IsZero() || m.Whole > 0 {
 		return 0
 	}
-	return reconcile.Listening(l.opt.Config, m, at)
+	return reconcile.Listening(l.config(), m, at)
 }
 
 // Release is the other manager's word that it is about to take a group away. It

@@ -263,7 +263,7 @@ func (l *Loop) finished(o outcome) {
 // a taking up that no other node is ready for, have the group's budget of restarts.
 func (l *Loop) tryHere(o outcome, m *reconcile.Memory) bool {
 	group, st := o.group, l.state.Load()
-	g := l.opt.Config.Group(group)
+	g := l.config().Group(group)
 	if st == nil || g == nil {
 		return false
 	}
@@ -285,7 +285,7 @@ func (l *Loop) tryHere(o outcome, m *reconcile.Memory) bool {
 
 // stuck resets this host if a group that cannot be let go says so.
 func (l *Loop) stuck(o outcome) {
-	g := l.opt.Config.Group(o.group)
+	g := l.config().Group(o.group)
 	if g == nil || g.OnReleaseFailure != config.RebootOnReleaseFailure || l.opt.SelfFence == nil || o.verb == "sign off" {
 		return // a store that does not answer is no reason: nothing is left here
 	}

@@ -35,6 +35,6 @@ func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decis
 		}
 	}
 	if l.opt.Guard != nil {
-		l.opt.Guard.Holding(reconcile.Holds(l.opt.Config, s, decisions, l.had, flying))
+		l.opt.Guard.Holding(reconcile.Holds(l.config(), s, decisions, l.had, flying))
 	}
 }

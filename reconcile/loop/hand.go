@@ -29,7 +29,7 @@ func (l *Loop) StepByHand(ctx context.Context, group string) (step string, left 
 		}
 	}
 	err2 := l.do(ctx, func() {
-		st, g := l.state.Load(), l.opt.Config.Group(group)
+		st, g := l.state.Load(), l.config().Group(group)
 		switch d := l.last[group]; {
 		case st == nil || g == nil:
 			err = fmt.Errorf("cannot find group %s here", group)
@@ -42,7 +42,7 @@ func (l *Loop) StepByHand(ctx context.Context, group string) (step string, left 
 			return
 		}
 		s := st.Snapshot
-		p := reconcile.Decide(l.opt.Config, g, reconcile.Thawed(&s, group)).Plan
+		p := reconcile.Decide(l.config(), g, reconcile.Thawed(&s, group)).Plan
 		if len(p.Blocked) > 0 {
 			err = fmt.Errorf("cannot carry out a step of %s: %s", group, p.Blocked[0])
 			return

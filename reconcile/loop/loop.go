@@ -107,6 +107,7 @@ type Loop struct {
 	running  context.Context             // of Run: flights outlive who asked for them
 	stopping string
 	state    atomic.Pointer[State]
+	cfg      atomic.Pointer[config.Config] // see config
 
 	servicesWhy string  // of the last plan of the services, "" before the first
 	notices     notices // told since this program began
@@ -138,6 +139,7 @@ func New(opt Options) *Loop {
 		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
 		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{},
 	}
+	l.cfg.Store(opt.Config)
 	l.restore()
 	return l
 }
@@ -233,7 +235,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	}
 	snap.Store = l.opt.Lease.View()
 	if l.external() {
-		snap.Store = reconcile.Observed(l.opt.Config, &snap)
+		snap.Store = reconcile.Observed(l.config(), &snap)
 	}
 	snap.Stopping = l.stopping
 	l.heed(&snap)
@@ -248,18 +250,18 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		}
 	}
 	sooner(snap.Lease.Left(snap.At))
-	status := reconcile.NodeStatus{ConfigHash: l.opt.Config.Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != ""}
-	status.Networks = reconcile.NetworksUp(l.opt.Config, &snap)
-	services := reconcile.DecideServices(l.opt.Config, &snap)
+	status := reconcile.NodeStatus{ConfigHash: l.config().Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != ""}
+	status.Networks = reconcile.NetworksUp(l.config(), &snap)
+	services := reconcile.DecideServices(l.config(), &snap)
 	sooner(l.services(ctx, &snap, services))
 	l.events.look(l, &snap)
 	decisions := map[string]reconcile.Decision{}
-	for i := range l.opt.Config.Groups {
-		g := &l.opt.Config.Groups[i]
+	for i := range l.config().Groups {
+		g := &l.config().Groups[i]
 		if g.Priority(l.opt.Node) < 0 {
 			continue
 		}
-		d := reconcile.Decide(l.opt.Config, g, &snap)
+		d := reconcile.Decide(l.config(), g, &snap)
 		decisions[g.Name] = d
 		l.follow(ctx, g, &snap, d)
 		status.Groups = append(status.Groups, d.Status)

@@ -79,7 +79,7 @@ func sameMemory(a, b reconcile.Memory) bool {
 // to the one rotating group that declares a host name.
 func (l *Loop) recallHostname() {
 	saved := l.opt.Actor.SavedHostname()
-	for _, g := range l.opt.Config.Groups {
+	for _, g := range l.config().Groups {
 		m := l.memory[g.Name]
 		want := saved
 		if g.Hostname == "" || l.flights[g.Name] != nil {

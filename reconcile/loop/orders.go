@@ -25,7 +25,7 @@ func (l *Loop) heed(s *reconcile.Snapshot) {
 	if !s.Store.OK() {
 		return
 	}
-	for _, g := range l.opt.Config.Groups {
+	for _, g := range l.config().Groups {
 		at := reconcile.ClearedAt(s, g.Name)
 		m := l.memory[g.Name]
 		if at.IsZero() || at.Equal(m.Cleared) {
