@@ -20,7 +20,7 @@ var plants = []struct {
 	edit []edit
 }{
 	{"the fence is skipped", "while", []edit{
-		{"../lease/authority.go", `if err := a.Off(ctx, f); err != nil {`, `if err := error(nil); err != nil {`},
+		{"../lease/authority.go", `agent, err := a.Off(ctx, f)`, `agent, err := f.Agents(), error(nil)`},
 	}},
 	{"silence is taken for death", "while", []edit{
 		{"../take.go", `case c.Holder == s.Node || contradicted(c, s):`,
