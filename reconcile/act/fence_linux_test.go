@@ -45,7 +45,7 @@ func TestFenceWithTheRealAgent(t *testing.T) {
 	if b, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(b)) != "off" {
 		t.Errorf("status file says %q %v", b, err)
 	}
-	m, err := Metadata(within(t, 10*time.Second), "fence_dummy")
+	m, err := Metadata(within(t, time.Minute), "fence_dummy")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +72,9 @@ func TestFenceFaults(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"lies", "[ $action = off ] && exit 0; exit 0", []string{"off reported success, but status says that it is still on", "timeout of 400ms"}},
+		{"lies", "[ $action = off ] && exit 0; exit 0", []string{"off reported success, but status says that it is still on", "timeout of 1s"}},
 		{"fails", "echo 'login with hunter2 refused' >&2; exit 1", []string{"exit status 1", "login with *** refused"}},
-		{"hangs", "sleep 1000", []string{"killed", "timeout of 400ms"}},
+		{"hangs", "sleep 1000", []string{"killed", "timeout of 1s"}},
 		{"hangs only when off", "[ $action = off ] && sleep 1000; exit 0", []string{"killed"}},
 		{"garbage", "head -c 1000000 /dev/zero | tr '\\0' x; exit 77", []string{"exit status 77"}},
 		{"status unknown", "[ $action = off ] && exit 0; exit 3", []string{"action status ended with exit status 3"}},
@@ -82,12 +82,12 @@ func TestFenceFaults(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			began := time.Now()
-			err := h.Do(within(t, 10*time.Second), fenceOf(agent(strings.ReplaceAll(tc.name, " ", "-"), tc.text), 400*time.Millisecond, config.Option{Key: "password_file", Value: key}))
+			err := h.Do(within(t, time.Minute), fenceOf(agent(strings.ReplaceAll(tc.name, " ", "-"), tc.text), time.Second, config.Option{Key: "password_file", Value: key}))
 			wantError(t, err, append(tc.want, "cannot fence alpha", "unknown: look at the device")...)
 			if strings.Contains(err.Error(), "hunter2") || len(err.Error()) > 2000 {
 				t.Errorf("secret or flood in %q", err)
 			}
-			if time.Since(began) > 2*time.Second {
+			if time.Since(began) > 30*time.Second {
 				t.Errorf("took %s", time.Since(began))
 			}
 		})
@@ -95,18 +95,18 @@ func TestFenceFaults(t *testing.T) {
 
 	// off fails or hangs, but status says off all the same: that is success.
 	for _, text := range []string{"[ $action = off ] && exit 1; exit 2", "[ $action = off ] && sleep 1000; exit 2"} {
-		if err := h.Do(within(t, 10*time.Second), fenceOf(agent("odd", text), time.Second)); err != nil {
+		if err := h.Do(within(t, time.Minute), fenceOf(agent("odd", text), time.Second)); err != nil {
 			t.Error(err)
 		}
 	}
 	// It takes a while, as real power does.
 	slow := agent("slow", `[ $action = off ] && { (sleep 0.2; touch `+dir+`/off) >/dev/null 2>&1 & exit 0; }; [ -e `+dir+`/off ] && exit 2; exit 0`)
-	if err := h.Do(within(t, 10*time.Second), fenceOf(slow, 5*time.Second)); err != nil {
+	if err := h.Do(within(t, time.Minute), fenceOf(slow, 5*time.Second)); err != nil {
 		t.Error(err)
 	}
 	// The secret goes to standard input under its own name, and not into argv.
 	seen := script(t, dir+"/seen", `cat >>`+dir+`/stdin; echo "$*" >>`+dir+`/argv; exit 2`)
-	if err := h.Do(within(t, 10*time.Second), fenceOf(seen, time.Second, config.Option{Key: "ip", Value: "10.9.0.11"}, config.Option{Key: "password_file", Value: key})); err != nil {
+	if err := h.Do(within(t, time.Minute), fenceOf(seen, time.Minute, config.Option{Key: "ip", Value: "10.9.0.11"}, config.Option{Key: "password_file", Value: key})); err != nil {
 		t.Error(err)
 	}
 	in, _ := os.ReadFile(dir + "/stdin")
@@ -115,18 +115,18 @@ func TestFenceFaults(t *testing.T) {
 		t.Errorf("stdin %q, argv %q", in, argv)
 	}
 
-	self := fenceOf(seen, time.Second)
+	self := fenceOf(seen, time.Minute)
 	self.Node = "node1"
 	wantError(t, h.Do(t.Context(), self), "does not fence itself")
 	wantError(t, h.Do(within(t, 5*time.Second), fenceOf("fence_nosuch", 100*time.Millisecond)), "cannot find program fence_nosuch")
-	wantError(t, h.Do(t.Context(), fenceOf(seen, time.Second, config.Option{Key: "password_file", Value: dir + "/none"})), "password_file", "no such file")
-	wantError(t, h.Do(t.Context(), fenceOf(seen, time.Second, config.Option{Key: "ip", Value: "a\naction=on"})), "on one line")
+	wantError(t, h.Do(t.Context(), fenceOf(seen, time.Minute, config.Option{Key: "password_file", Value: dir + "/none"})), "password_file", "no such file")
+	wantError(t, h.Do(t.Context(), fenceOf(seen, time.Minute, config.Option{Key: "ip", Value: "a\naction=on"})), "on one line")
 
-	ctx, cancel := context.WithCancelCause(within(t, 10*time.Second))
+	ctx, cancel := context.WithCancelCause(within(t, time.Minute))
 	lost := errors.New("lease lost")
 	time.AfterFunc(100*time.Millisecond, func() { cancel(lost) })
 	began := time.Now()
-	if err := h.Do(ctx, fenceOf(agent("hang", "sleep 1000"), time.Minute)); !errors.Is(err, lost) || time.Since(began) > time.Second {
+	if err := h.Do(ctx, fenceOf(agent("hang", "sleep 1000"), time.Minute)); !errors.Is(err, lost) || time.Since(began) > 30*time.Second {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }
