@@ -156,6 +156,15 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 				}
 			}
 		})
+	case "last-word": // NODE last-word PEER WHY…: what PEER's boot in service said of its end
+		boot := s.host(args[0]).BootID
+		s.views[h.Node] = append(s.views[h.Node], func(v *Snapshot) {
+			for i := range v.Peers {
+				if v.Peers[i].Name == args[0] {
+					v.Peers[i].LastWord = LastWord{BootID: boot, Text: strings.Join(args[1:], " ")}
+				}
+			}
+		})
 	case "never-had-lease":
 		s.views[h.Node] = append(s.views[h.Node], func(v *Snapshot) { v.Lease = Lease{} })
 	case "lease":

@@ -195,11 +195,17 @@ type Peer struct {
 	BootID string     // from its latest keep-alive, "" if none was heard
 	Links  []PeerLink // one for each network it is on, sorted
 	Status NodeStatus // from its latest keep-alive
+	// LastWord is what it said last of its own end, the zero LastWord if it has not.
+	LastWord LastWord
 	// Clock is how far its wall clock is ahead of this node's, where ClockKnown. It is
 	// for people; nothing is decided by it.
 	Clock      time.Duration
 	ClockKnown bool
 }
+
+// LastWord is why one boot of a machine is about to be reset, by its own word. It
+// outlives that boot, and is no evidence that it has ended.
+type LastWord struct{ BootID, Text string }
 
 // PeerLink is what is heard of a peer on one network.
 type PeerLink struct {
@@ -217,8 +223,8 @@ type NodeStatus struct {
 	Groups     []GroupStatus `json:"groups"`   // groups it may hold, in file order
 	Leader     bool          `json:"leader,omitempty"`
 	Stopping   bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
-	// Doomed is why its watchdog is about to reset it, "" if it is not: the last that is
-	// heard of it may be this.
+	// Doomed is why it resets itself or its watchdog is about to, "" if it is not so: the
+	// last that is heard of it may be this.
 	Doomed string `json:"doomed,omitempty"`
 	// Cell is the DCE cell that is configured where it holds the group, without /.../.
 	Cell string `json:"cell,omitempty"`

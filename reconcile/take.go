@@ -161,7 +161,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 		t.Fence = f
 		t.Evidence = Evidence{Kind: EvidenceFenced, Detail: FenceRecord{Agent: f.Agents(), Node: f.Node, By: s.Node}.Sentence()}
 	}
-	t.Reason = takeReason(g, s, claim, t)
+	t.Reason = takeReason(g, s, claim, t) + lastWord(claim, s)
 	return t
 }
 
@@ -195,11 +195,20 @@ func fence(c *config.Config, s *Snapshot, claim Claim) (*Fence, Reason) {
 	n := c.Node(claim.Holder)
 	if n == nil || len(n.Fences) == 0 {
 		return nil, Reason{
-			Text: fmt.Sprintf("%s is silent and holds the claim of epoch %d; no fence is declared for it", claim.Holder, claim.Epoch),
+			Text: fmt.Sprintf("%s is silent and holds the claim of epoch %d; no fence is declared for it%s", claim.Holder, claim.Epoch, lastWord(claim, s)),
 			Way:  fmt.Sprintf("it must sign off or boot again, or somebody who has seen it off runs: understudy confirm-down %s", claim.Holder),
 		}
 	}
 	return &Fence{Node: claim.Holder, BootID: claim.BootID, Methods: n.Fences}, Reason{}
+}
+
+// lastWord is what the boot that holds a claim said of its own end, as the end of a
+// sentence.
+func lastWord(claim Claim, s *Snapshot) string {
+	if w := s.Peer(claim.Holder).LastWord; w.Text != "" && w.BootID == claim.BootID && !claim.Released {
+		return "; it had said: " + w.Text
+	}
+	return ""
 }
 
 func takeReason(g *config.Group, s *Snapshot, claim Claim, t taking) string {

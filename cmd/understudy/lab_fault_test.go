@@ -98,6 +98,13 @@ func TestSelfFenceWhenTheDiskCannotBeLetGo(t *testing.T) {
 	if e := g.Claim.Evidence; e != "other boot id" && e != "fence" { // whichever was known first
 		t.Errorf("evidence: %+v", g.Claim)
 	}
+	const word = "resets itself: files cannot be let go"
+	if why := b.understudy(lab.Beta, "why", "files"); !strings.Contains(why, word) {
+		t.Errorf("beta does not know why alpha ended: %s", why)
+	}
+	if h := b.understudy(lab.Beta, "history", "files"); !strings.Contains(h, "alpha said: it "+word) {
+		t.Errorf("nor does its record: %s", h)
+	}
 	after, err := b.status(lab.Alpha)
 	if err == nil && after.BootID == before.BootID {
 		t.Error("alpha was not reset")

@@ -152,7 +152,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: st.keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, authority: st.authority, seen: seen, log: log},
-		Announce: announce(peers, st, own.Load, last), SelfFence: func(reason string) { last.fence(reason); selfFence(log) },
+		Announce: announce(peers, st, own.Load, last), LastWords: last.fence, SelfFence: func(string) { selfFence(log) },
 		Guard: guarding(guard),
 	})
 	leaving := new(atomic.Bool)

@@ -138,7 +138,7 @@ func notes(st api.Status) []string {
 	}
 	for _, peer := range st.Peers {
 		if peer.Doomed != "" {
-			out = append(out, fmt.Sprintf("watchdog: %s says: %s", peer.Name, peer.Doomed))
+			out = append(out, fmt.Sprintf("reset: %s says: %s", peer.Name, peer.Doomed))
 		}
 	}
 	if st.ConfigNote != "" {

@@ -4,15 +4,11 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"understudy/cmd/internal/api"
 	"understudy/config"
-	"understudy/observers"
-	"understudy/reconcile"
 	"understudy/reconcile/act/watchdog"
-	"understudy/reconcile/journal"
 	"understudy/reconcile/loop"
 )
 
@@ -34,48 +30,6 @@ func (c *common) openWatchdog(cfg *config.Config, boot string, st store, last *l
 // watchdogTick is how often the deadline follows the lease.
 func watchdogTick(cfg *config.Config) time.Duration {
 	return max(20*time.Millisecond, min(cfg.Lease.Renew/2, cfg.Watchdog.Release/4, 500*time.Millisecond))
-}
-
-// lastWords says in the record and to the peers that this host is about to be reset,
-// before it is: afterwards it can not.
-type lastWords struct {
-	peers   *observers.Peers
-	journal *journal.Journal
-	log     *slog.Logger
-
-	mu     sync.Mutex // guards what follows
-	status reconcile.NodeStatus
-	spoken bool
-	doomed string
-}
-
-// announce passes on what this node says of itself.
-func (w *lastWords) announce(s reconcile.NodeStatus) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s.Doomed = w.doomed
-	w.status, w.spoken = s, true
-	w.peers.SetStatus(s)
-}
-
-// say takes the reason of the reset that is coming, or "" if it is not coming any more.
-func (w *lastWords) say(reason string) {
-	w.mu.Lock()
-	w.doomed, w.status.Doomed = reason, reason
-	if w.spoken {
-		w.peers.SetStatus(w.status)
-	}
-	w.mu.Unlock()
-	text := reason
-	if reason == "" {
-		text = "the watchdog does not reset this host: everything was let go, or the lease is back"
-		w.log.Info("watchdog is fed again")
-	} else {
-		w.log.Error("watchdog is about to reset this host", "reason", reason)
-	}
-	if err := w.journal.Append(journal.Record{Kind: journal.Note, Why: text}); err != nil {
-		w.log.Warn("journal was not written", "err", err)
-	}
 }
 
 // watchdogStatus is nil if there is no watchdog.
@@ -123,19 +77,6 @@ func watchdogLine(s *api.WatchdogStatus, p palette) string {
 	}
 	return line
 }
-
-// fence says that this host resets itself. The word is given a moment to get out.
-func (w *lastWords) fence(reason string) {
-	w.mu.Lock()
-	w.doomed, w.status.Doomed = reason, "it resets itself: "+reason
-	w.peers.SetStatus(w.status)
-	w.mu.Unlock()
-	time.Sleep(lastWordsLimit)
-}
-
-// lastWordsLimit is what the last keep-alive is given to leave this host: it is sent
-// at once, and nothing waits for an answer.
-const lastWordsLimit = 20 * time.Millisecond
 
 // guarding is the watchdog as the loop asks it, a nil interface if there is none.
 func guarding(w *watchdog.Watchdog) loop.Guard {

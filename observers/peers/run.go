@@ -232,4 +232,10 @@ func (p *Peers) read(ctx context.Context, q *peer, c chunk) {
 		return
 	}
 	q.status, q.dirty = s, true
+	switch {
+	case s.Doomed != "":
+		q.last = reconcile.LastWord{BootID: q.session.boot, Text: s.Doomed}
+	case q.last.BootID == q.session.boot: // it has changed its mind
+		q.last = reconcile.LastWord{}
+	}
 }

@@ -33,6 +33,7 @@ type peer struct {
 	hearsay []hearsay // what this machine says of others
 	pieces  pieces
 	status  reconcile.NodeStatus
+	last    reconcile.LastWord
 
 	told  reconcile.Peer // the last verdict; its ages are of then
 	dirty bool           // the status is news
@@ -113,7 +114,7 @@ func (t *table) hearsay(name string, now time.Duration) time.Duration {
 func (t *table) judge(now time.Duration) []reconcile.Peer {
 	verdicts := make([]reconcile.Peer, 0, len(t.peers))
 	for _, p := range t.peers {
-		v := reconcile.Peer{Name: p.name, State: t.state(p, now), BootID: p.session.boot, Status: p.status, Links: make([]reconcile.PeerLink, 0, len(p.links))}
+		v := reconcile.Peer{Name: p.name, State: t.state(p, now), BootID: p.session.boot, Status: p.status, LastWord: p.last, Links: make([]reconcile.PeerLink, 0, len(p.links))}
 		for _, l := range p.links {
 			v.Links = append(v.Links, reconcile.PeerLink{Network: l.network, Heard: t.within(l.heard, now), Age: age(l.heard, now), Hears: t.within(l.hears, now)})
 		}

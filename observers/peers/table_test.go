@@ -246,6 +246,36 @@ func TestRestartOfTheProgram(t *testing.T) {
 	}
 }
 
+// What a machine says of its end is known after its silence, and beside its next boot,
+// until the boot that said it takes it back.
+func TestLastWordOutlivesTheBoot(t *testing.T) {
+	w := newWorld("alpha", "beta", "witness")
+	w.run(2000 * ms)
+	word := reconcile.LastWord{BootID: "boot-1-beta", Text: "it resets itself"}
+	w.nodes["beta"].SetStatus(reconcile.NodeStatus{Doomed: word.Text})
+	w.run(600 * ms)
+	if p := w.state(t, "alpha", "beta", reconcile.PeerHeard); p.LastWord != word {
+		t.Errorf("heard: %+v", p.LastWord)
+	}
+	w.nodes["beta"].SetStatus(reconcile.NodeStatus{})
+	w.run(600 * ms)
+	if p := w.state(t, "alpha", "beta", reconcile.PeerHeard); p.LastWord != (reconcile.LastWord{}) {
+		t.Errorf("taken back: %+v", p.LastWord)
+	}
+	w.nodes["beta"].SetStatus(reconcile.NodeStatus{Doomed: word.Text})
+	w.run(600 * ms)
+	delete(w.nodes, "beta")
+	w.run(2000 * ms)
+	if p := w.state(t, "alpha", "beta", reconcile.PeerSilent); p.LastWord != word {
+		t.Errorf("silent: %+v", p.LastWord)
+	}
+	w.boot("beta", "boot-2-beta").SetStatus(reconcile.NodeStatus{Lease: true})
+	w.run(2000 * ms)
+	if p := w.state(t, "alpha", "beta", reconcile.PeerHeard); p.LastWord != word || p.BootID != "boot-2-beta" || p.Status.Doomed != "" {
+		t.Errorf("another boot: %+v", p)
+	}
+}
+
 // A second machine with beta's name and key does not change beta's boot id while
 // beta is heard.
 func TestSecondMachineOfTheName(t *testing.T) {

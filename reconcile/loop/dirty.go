@@ -66,6 +66,7 @@ func (f *flight) reboots() bool {
 // leave it off. A reset that must not wait does not.
 func (l *Loop) farewell(ctx context.Context, r reconcile.Reboot) error {
 	if r.AtOnce {
+		l.lastWords(r.Group, r.Why)
 		return nil
 	}
 	l.Kick()

@@ -291,7 +291,7 @@ func (l *Loop) stuck(o outcome) {
 	}
 	reason := fmt.Sprintf("%s cannot be let go: %v", o.group, o.err)
 	l.opt.Log.Error("self-fence", "group", o.group, "reason", reason)
-	l.append(journal.Record{Kind: journal.Note, Group: o.group, Why: "self-fence: " + reason})
+	l.lastWords(o.group, reason)
 	l.opt.SelfFence(reason)
 }
 

@@ -67,8 +67,8 @@ var (
 // resync is the slow full look that always runs, whatever triggers say.
 const resync = 10 * time.Second
 
-// Options is what a Loop is made of. All but StateDir, Announce, Guard and
-// SelfFence are needed.
+// Options is what a Loop is made of. All but StateDir, Announce, Guard, SelfFence and
+// LastWords are needed.
 type Options struct {
 	Config   *config.Config
 	Node     string
@@ -83,6 +83,9 @@ type Options struct {
 	// SelfFence resets this host at once. It is called when a group that declares
 	// it cannot be let go; nil: the group stays blocked.
 	SelfFence func(reason string)
+	// LastWords makes sure, in a bounded time, that a reason outlives this host: it is
+	// called before a reset that writes nothing back. Nil: the reason is only recorded.
+	LastWords func(group, reason string)
 }
 
 // Loop owns the state of one node. Only Run's goroutine touches the fields
@@ -96,7 +99,8 @@ type Loop struct {
 	memory   map[string]reconcile.Memory
 	saved    map[string]kept // what of memory is on disk
 	flights  map[string]*flight
-	held     map[string]uint64 // group -> epoch in which this node last held it
+	heard    map[string]reconcile.LastWord // by peer: the last that it said of its own end
+	held     map[string]uint64             // group -> epoch in which this node last held it
 	last     map[string]reconcile.Decision
 	backoff  map[string]time.Duration
 	cleaned  map[string]string           // fingerprint of the last letting go that ran to its end
@@ -135,7 +139,7 @@ type Flight struct {
 func New(opt Options) *Loop {
 	l := &Loop{
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
-		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, held: map[string]uint64{},
+		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, heard: map[string]reconcile.LastWord{}, held: map[string]uint64{},
 		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
 		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{},
 	}
@@ -255,6 +259,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	services := reconcile.DecideServices(l.config(), &snap)
 	sooner(l.services(ctx, &snap, services))
 	l.events.look(l, &snap)
+	l.overhear(&snap)
 	decisions := map[string]reconcile.Decision{}
 	for i := range l.config().Groups {
 		g := &l.config().Groups[i]

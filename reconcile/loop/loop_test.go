@@ -54,16 +54,17 @@ type bed struct {
 	mu      sync.Mutex
 	w       *reconcile.World
 	changes chan struct{}
-	done    []string                 // steps carried out, in order
-	fail    map[string]error         // by verb
-	slow    map[string]time.Duration // by verb
-	records []journal.Record         // what was written
-	status  reconcile.NodeStatus     // what was announced last
-	gone    bool                     // the lease
-	marks   map[string]string        // what only a reboot ends, by group
-	unread  error                    // of the marks
-	before  func(verb string)        // called before a step, if set
-	looked  func()                   // called after a look, if set
+	done    []string                  // steps carried out, in order
+	fail    map[string]error          // by verb
+	slow    map[string]time.Duration  // by verb
+	records []journal.Record          // what was written
+	status  reconcile.NodeStatus      // what was announced last
+	gone    bool                      // the lease
+	marks   map[string]string         // what only a reboot ends, by group
+	unread  error                     // of the marks
+	before  func(verb string)         // called before a step, if set
+	looked  func()                    // called after a look, if set
+	sees    func(*reconcile.Snapshot) // changes what a look found, if set
 	started time.Time
 	loop    *Loop
 }
@@ -127,6 +128,9 @@ func (b *bed) Look(context.Context) reconcile.Snapshot {
 	b.w.Now = time.Now()
 	s := *b.w.View("alpha")
 	s.Since = b.started
+	if b.sees != nil {
+		b.sees(&s)
+	}
 	if b.looked != nil {
 		b.looked()
 	}
