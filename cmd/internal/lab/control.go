@@ -66,11 +66,14 @@ func (s *supervisor) handle(ctx context.Context, req request, _ []*os.File) (any
 		}
 		return all, nil
 	case "violations":
-		return s.watch.violations(), nil
+		return append(s.watch.violations(), s.cast.violations()...), nil
 	case "events":
 		s.events.mu.Lock()
 		defer s.events.mu.Unlock()
 		return slices.Clone(s.events.all), nil
+	}
+	if req.Op == "filter" {
+		return nil, s.filters.set(ctx, req.Filters, &s.events)
 	}
 	h, err := s.host(req.Host)
 	if err != nil {
@@ -88,6 +91,10 @@ func (s *supervisor) handle(ctx context.Context, req request, _ []*os.File) (any
 		return nil, h.setFrozen(ctx, req.Op == "freeze")
 	case "cut", "heal", "link-down", "link-up":
 		return nil, h.fault(req.Op, req.Networks)
+	case "hang":
+		return nil, h.hang(req.Name)
+	case "unhang":
+		return nil, h.unhang(false)
 	case "power":
 		return nil, h.power.set(req.Mode)
 	}

@@ -36,6 +36,10 @@ func Dispatch(args []string) (handled bool, exit int) {
 		return true, initMain(rest)
 	case "lab-app":
 		return true, appMain(rest, os.Stderr)
+	case "lab-log":
+		return true, logMain(rest, os.Stderr)
+	case "lab-writer":
+		return true, writerMain(rest, os.Stderr)
 	case "lab-client":
 		return true, clientMain(rest, os.Stderr)
 	case "lab-fence":

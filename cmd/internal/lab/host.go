@@ -38,6 +38,7 @@ type host struct {
 	loops  []*loopDevice
 	cgroup string
 	held   []*os.File // what its kernel does not let go of, see [host.hold]
+	hung   []*os.File // mount points of the file systems that hang, see [host.hang]
 }
 
 func newHost(s *supervisor, spec Host) *host {
@@ -74,6 +75,9 @@ func (h *host) startLocked(ctx context.Context) error {
 	if h.power == nil {
 		p, err := listenPower(h, filepath.Join(sockets, powerSocket))
 		if err != nil {
+			return err
+		}
+		if err := h.s.cast.listen(h.Name, sockets); err != nil {
 			return err
 		}
 		h.power = p
@@ -276,7 +280,7 @@ func (h *host) endLocked(ctx context.Context) error {
 			h.s.watch.dying(h.Name)
 		}
 		h.halt(ctx)
-		errs = append(errs, h.shutdownDisks())
+		errs = append(errs, h.shutdownDisks(), h.unhang(true))
 		if err := syscall.Kill(h.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			errs = append(errs, err)
 		}

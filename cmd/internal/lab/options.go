@@ -96,21 +96,23 @@ var networks = []string{PublicNet, StorageNet}
 // DefaultHosts are two nodes, a witness, and a client that is on the public
 // network only.
 func DefaultHosts() []Host {
-	at := func(n int, on ...string) map[string]netip.Prefix {
-		m := make(map[string]netip.Prefix)
-		for _, network := range on {
-			third := byte(7 + slices.Index(networks, network))
-			m[network] = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, third, 0, byte(n)}), 24)
-		}
-		return m
-	}
 	run := []string{binaryInside, "run"}
 	return []Host{
-		{Name: Alpha, Addresses: at(11, networks...), Disks: true, Service: run},
-		{Name: Beta, Addresses: at(12, networks...), Disks: true, Service: run},
-		{Name: Witness, Addresses: at(13, networks...), Service: []string{binaryInside, "witness"}},
-		{Name: Client, Addresses: at(100, PublicNet)},
+		{Name: Alpha, Addresses: addressesAt(11, networks...), Disks: true, Service: run},
+		{Name: Beta, Addresses: addressesAt(12, networks...), Disks: true, Service: run},
+		{Name: Witness, Addresses: addressesAt(13, networks...), Service: []string{binaryInside, "witness"}},
+		{Name: Client, Addresses: addressesAt(100, PublicNet)},
 	}
+}
+
+// addressesAt are the addresses of the nth machine on some networks.
+func addressesAt(n int, on ...string) map[string]netip.Prefix {
+	m := make(map[string]netip.Prefix)
+	for _, network := range on {
+		third := byte(7 + slices.Index(networks, network))
+		m[network] = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, third, 0, byte(n)}), 24)
+	}
+	return m
 }
 
 // A host's name is part of an interface name, of which the kernel allows 15

@@ -55,6 +55,8 @@ type supervisor struct {
 	log     *slog.Logger
 	spawn   chan func() // runs on a thread that lives as long as the process
 	watch   *watcher
+	cast    cast
+	filters filters
 	hosts   []*host
 	enabled atomic.Bool // resident services start at a boot
 	disks   sync.Mutex  // one loop device is attached or released at a time
@@ -80,6 +82,7 @@ func supervisorMain() int {
 	s := &supervisor{charge: c, run: runDir(c.Name), spawn: make(chan func()), down: make(chan struct{}),
 		log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	s.enabled.Store(c.Services)
+	s.cast.events = &s.events
 	go func() {
 		runtime.LockOSThread()
 		for f := range s.spawn {

@@ -56,7 +56,7 @@ func (c *verbs) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&c.name, "name", "demo", "the `name` of the lab; several may run side by side")
-	root.AddCommand(c.up(), c.down(), c.hosts(), c.exec(), c.log(), c.demo(), c.bench(),
+	root.AddCommand(c.up(), c.down(), c.hosts(), c.exec(), c.log(), c.demo(), c.bench(), c.chaos(),
 		c.on("crash", "cut a host's power", func(ctx context.Context, l *Lab, h string, _ []string) error { return l.Crash(ctx, h) }, false),
 		c.on("start", "switch a host on", func(ctx context.Context, l *Lab, h string, _ []string) error { return l.Start(ctx, h) }, false),
 		c.on("freeze", "stop every process of a host; its network and its clocks go on", func(ctx context.Context, l *Lab, h string, _ []string) error { return l.Freeze(ctx, h) }, false),

@@ -26,6 +26,7 @@ type request struct {
 	Dir      string   `json:"dir,omitempty"`
 	Name     string   `json:"name,omitempty"`
 	Signal   int      `json:"signal,omitempty"`
+	Filters  []Filter `json:"filters,omitempty"`
 	Since    int64    `json:"since,omitempty"` // CLOCK_MONOTONIC, nanoseconds
 }
 
