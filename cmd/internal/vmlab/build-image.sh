@@ -8,6 +8,11 @@
 # What is there is not made again. Needs root, Debian's packages, and some 700 MB.
 set -euo pipefail
 cache=$1
+tmp=
+trap '[ -z "$tmp" ] || rm -rf --one-file-system "$tmp"' EXIT
+trap 'exit 1' INT TERM HUP
+exec 9>"$cache/lock"
+flock 9 # another one may be building
 log() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
 need() { # need COMMAND PACKAGE
@@ -27,7 +32,7 @@ tools() {
 }
 
 kernel() {
-	local pkg tmp bz pos spec ver src d
+	local pkg bz pos spec ver src d
 	pkg=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
 	log "kernel: $pkg"
 	tmp=$(mktemp -d "$cache/k.XXXXXX")
@@ -71,7 +76,7 @@ kernel() {
 packages=lvm2,e2fsprogs,xfsprogs,iproute2,iputils-ping,util-linux,procps,psmisc,kmod,sg3-utils,lsscsi,open-iscsi,nftables
 
 root() {
-	local tmp mb
+	local mb
 	tmp=$(mktemp -d "$cache/r.XXXXXX")
 	chmod 755 "$tmp"
 	log "root: installing $packages"

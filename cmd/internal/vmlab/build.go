@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 //go:embed build-image.sh
@@ -26,6 +28,10 @@ func Build(ctx context.Context, cache string, progress io.Writer) error {
 		return fmt.Errorf("cannot build the guests' image: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-s", cache)
+	// The end of ctx ends what the script has started, too, and it cleans up.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(buildImage), progress, progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("cannot build the guests' image in %s: %w — it needs root, and apt with Debian's packages", cache, err)

@@ -6,23 +6,27 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"time"
 )
 
 // timers are those of a cluster whose machines are emulated: each is some times
 // slower than a real one, and may stand still for seconds.
 const timers = `
 [lease]
-ttl      = "90s"
-renew    = "8s"
-request  = "25s"
-margin   = "15s"
+ttl      = "60s"
+renew    = "6s"
+request  = "18s"
+margin   = "10s"
 tick     = "2s"
-election = "20s"
+election = "15s"
 
 [keepalive]
 interval = "1s"
 timeout  = "10s"
 `
+
+// ttl is that of the timers.
+const ttl = time.Minute
 
 // machines are n1 and n2 as nodes, fenced through the lab, and n3 as the witness.
 const machines = `

@@ -136,8 +136,10 @@ func TestScenariosAreReachable(t *testing.T) {
 			t.Errorf("%s is not in the help, or has nothing to run", sc.Name)
 		}
 	}
-	if code := Verb(t.Context(), []string{"nosuch"}, &out, &errs); code != 2 {
-		t.Error(code)
+	for _, args := range [][]string{{"nosuch"}, {"all", "more"}, {"lvm", "nosuch"}} {
+		if code := Verb(t.Context(), args, &out, &errs); code != 2 {
+			t.Error(args, code)
+		}
 	}
 	if err := Static("/proc/self/exe"); err != nil && !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Error(err)

@@ -15,9 +15,10 @@ import (
 
 // monitor is the connection to qemu's monitor (QEMU Machine Protocol).
 type monitor struct {
-	mu      sync.Mutex // held for one command and its answer
+	mu      sync.Mutex // held for one command and its answer; guards all following fields
 	conn    net.Conn   // nil: not connected
 	answers chan json.RawMessage
+	asked   int // commands, which is the last one's id
 }
 
 func (m *monitor) forget() {
@@ -73,14 +74,12 @@ func (n *node) serveMonitor(c net.Conn) {
 
 // command gives the monitor one command and waits for its answer.
 func (n *node) command(name string, arguments any) error {
-	q := map[string]any{"execute": name}
-	if arguments != nil {
-		q["arguments"] = arguments
-	}
-	b, err := json.Marshal(q)
-	if err != nil {
-		return err
-	}
+	_, err := n.query(name, arguments)
+	return err
+}
+
+// query is command, and returns what the monitor answered.
+func (n *node) query(name string, arguments any) (json.RawMessage, error) {
 	for range 250 { // one that was just started connects soon
 		n.qmp.mu.Lock()
 		connected := n.qmp.conn != nil
@@ -93,28 +92,76 @@ func (n *node) command(name string, arguments any) error {
 	n.qmp.mu.Lock()
 	defer n.qmp.mu.Unlock()
 	if n.qmp.conn == nil || !n.running() {
-		return errOff
+		return nil, errOff
+	}
+	n.qmp.asked++
+	q := map[string]any{"execute": name, "id": n.qmp.asked}
+	if arguments != nil {
+		q["arguments"] = arguments
+	}
+	b, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
 	}
 	if err := n.qmp.conn.SetWriteDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := n.qmp.conn.Write(append(b, '\n')); err != nil {
-		return err
+		return nil, err
 	}
-	select {
-	case line, ok := <-n.qmp.answers:
-		if !ok {
-			return errOff
+	limit := time.After(20 * time.Second)
+	for {
+		select {
+		case line, ok := <-n.qmp.answers:
+			if !ok {
+				return nil, errOff
+			}
+			var m struct {
+				ID     int
+				Return json.RawMessage
+				Error  *struct{ Desc string }
+			}
+			if err := json.Unmarshal(line, &m); err != nil {
+				return nil, err
+			}
+			if m.ID != n.qmp.asked {
+				continue // to a command whose limit was over: the guest was frozen
+			}
+			if m.Error != nil {
+				return nil, errors.New(m.Error.Desc)
+			}
+			return m.Return, nil
+		case <-limit:
+			return nil, errors.New("the monitor does not answer")
 		}
-		var m struct{ Error *struct{ Desc string } }
-		if err := json.Unmarshal(line, &m); err != nil {
-			return err
-		}
-		if m.Error != nil {
-			return errors.New(m.Error.Desc)
-		}
-		return nil
-	case <-time.After(20 * time.Second):
-		return errors.New("the monitor does not answer")
 	}
+}
+
+// written is how many writes to the first shared disk this qemu has seen of its guest.
+func (n *node) written() (machine int, writes int64, err error) {
+	n.mu.Lock()
+	p, frozen := n.proc, n.frozen
+	n.mu.Unlock()
+	if p == nil || frozen {
+		return 0, 0, errOff
+	}
+	answer, err := n.query("query-blockstats", nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	var disks []struct {
+		Device string
+		Stats  struct {
+			Writes int64 `json:"wr_operations"`
+		}
+	}
+	if err := json.Unmarshal(answer, &disks); err != nil {
+		return 0, 0, err
+	}
+	for _, d := range disks {
+		if d.Device == "shared0" {
+			return p.Pid, d.Stats.Writes, nil
+		}
+	}
+	return 0, 0, errors.New("the lab has no shared disk")
 }

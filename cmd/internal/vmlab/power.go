@@ -3,6 +3,7 @@
 package vmlab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -90,6 +91,12 @@ func (l *Lab) Power(name, action string) error {
 		return n.command("system_reset", nil)
 	}
 	return fmt.Errorf("cannot do %q to the power of %s: off, on, reboot and reset are known", action, name)
+}
+
+// Panic makes a guest's kernel panic (sysrq-trigger c).
+func (l *Lab) Panic(ctx context.Context, name string) error {
+	_, err := l.Start(ctx, name, "sleep 0.3; echo c >/proc/sysrq-trigger")
+	return err
 }
 
 // Pause stops a guest together with its clocks and watchdogs: it cannot notice.

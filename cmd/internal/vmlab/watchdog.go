@@ -125,8 +125,7 @@ func watchdogScenario(ctx context.Context, s *Stage) error {
 	if err := s.event(ctx, mark, "n1", "watchdog"); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "    ok    the board of n1 has reset it %.1f s after its program stopped, timeout 20 s (under emulation)\n", s.since()-began)
-	s.proved++
+	s.ok("the board of n1 has reset it %.1f s after its program stopped, timeout 20 s (under emulation)", s.since()-began)
 	if err := s.event(ctx, mark, "n1", "ready"); err != nil {
 		return err
 	}
@@ -148,10 +147,11 @@ func watchdogScenario(ctx context.Context, s *Stage) error {
 	if err := c.run(ctx, s, "n1"); err != nil {
 		return err
 	}
-	if err := s.await(ctx, claim{"the group was taken over on the evidence of another boot", "n2", "understudy why data 2>&1", "runs another boot"}); err != nil {
+	if err := s.await(ctx, claim{"the group has been claimed anew, and not before", "n2", "understudy why data 2>&1", "epoch 2"}); err != nil {
 		return err
 	}
 	return s.prove(ctx,
+		claim{"on the evidence of another boot", "n2", "understudy why data 2>&1 | grep Evidence", "boot"},
 		claim{"the history", "n2", "understudy history data 2>&1 | tail -5", "data"},
 	)
 }
