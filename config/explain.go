@@ -19,6 +19,7 @@ func Explain(c *Config) []byte {
 		p.key("configuration", quote(string(c.Configuration)), "what the groups amount to")
 	}
 	p.key("stop", quote(string(c.Stop)), "what becomes of the groups when the service stops")
+	p.key("skew", quote(string(c.Skew)), "what a node does whose file is not the one that counts")
 	p.lease(c)
 	p.header("[keepalive]")
 	p.span("interval", c.Keepalive.Interval, "between two packets on each network")

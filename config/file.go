@@ -80,6 +80,7 @@ type fileConfig struct {
 	KeyFile       val[string]   `toml:"key_file"`
 	Configuration val[string]   `toml:"configuration"`
 	Stop          val[string]   `toml:"stop"`
+	Skew          val[string]   `toml:"skew"`
 	Lease         fileLease     `toml:"lease"`
 	Keepalive     fileKeepalive `toml:"keepalive"`
 	Watchdog      fileWatchdog  `toml:"watchdog"`

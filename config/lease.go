@@ -200,6 +200,7 @@ func (b *builder) keyFile() {
 	v := &b.file.KeyFile
 	b.config.KeyFile = v.or(DefaultKeyFile)
 	b.config.Stop = word(b, &b.file.Stop, StopHandOver, "stop", StopHandOver, StopAll, StopLeave)
+	b.config.Skew = word(b, &b.file.Skew, SkewHold, "skew", SkewHold, SkewWarn)
 	if b.config.KeyFile != "" {
 		b.cleanPath(b.config.KeyFile, v.line, "key_file")
 		return

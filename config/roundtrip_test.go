@@ -51,6 +51,7 @@ func anyConfig(t *rapid.T) *config.Config {
 	c := &config.Config{
 		Cluster: anyWord.Draw(t, "cluster"), KeyFile: anyPath.Draw(t, "key file"),
 		Stop: rapid.SampledFrom([]config.StopMode{config.StopHandOver, config.StopAll, config.StopLeave}).Draw(t, "stop"),
+		Skew: rapid.SampledFrom([]config.SkewPolicy{config.SkewHold, config.SkewWarn}).Draw(t, "skew"),
 		Lease: config.Lease{Store: config.StoreEmbedded, TTL: 10 * time.Second, Renew: 1500 * time.Microsecond * 1000, Request: time.Second,
 			Margin: 700 * time.Millisecond, Tick: 50 * time.Millisecond, Election: 333 * time.Millisecond, PeerPort: 65535},
 		Keepalive: config.Keepalive{Interval: 70 * time.Millisecond, Timeout: 211 * time.Millisecond, Port: uint16(rapid.IntRange(1, 65535).Draw(t, "port"))},

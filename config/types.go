@@ -16,6 +16,8 @@ type Config struct {
 	Configuration Configuration
 	// Stop is what the service of a node does when it is told to stop and not how.
 	Stop StopMode
+	// Skew is what a node does whose file is not the one that counts.
+	Skew SkewPolicy
 
 	Lease     Lease     // who may own, and for how long without asking again
 	Keepalive Keepalive // how silence is noticed
@@ -44,6 +46,18 @@ const (
 	StopAll StopMode = "stop"
 	// StopLeave: touch nothing. The groups go on, and the next start carries on.
 	StopLeave StopMode = "leave"
+)
+
+// SkewPolicy is what a node does whose file is not the one that the nodes have agreed
+// upon.
+type SkewPolicy string
+
+// The policies of skew.
+const (
+	// SkewHold: it keeps what it has, and takes nothing over.
+	SkewHold SkewPolicy = "hold"
+	// SkewWarn: it says so, and goes by its own file.
+	SkewWarn SkewPolicy = "warn"
 )
 
 // StoreKind names where claims and leases live (design, section 5).
@@ -217,6 +231,15 @@ type Group struct {
 	Filesystems   []Filesystem
 	Applications  []Application // in start order
 	Line          int
+
+	// What follows is not in any file: [Staged] fills it in while a changed file is
+	// being taken over. Gone: the changed file has not got the group. Shed is what must
+	// be let go first, nil for nothing. Added are mount points, and labels of
+	// addresses, that the former file had not: that they are not here yet says nothing
+	// about what runs, and nothing about who has them.
+	Gone  bool     `json:"-"`
+	Shed  *Shed    `json:"-"`
+	Added []string `json:"-"`
 }
 
 // Configuration is one of the four that the guide allows (guide, "HACMP Supported

@@ -141,6 +141,9 @@ func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dir
 	if why, _ := mustYield(c, g, s, claim, dirty); why != "" {
 		return fsm.Yield, why
 	}
+	if here, _ := toShed(g, s, inv); len(here) > 0 {
+		return fsm.Broken, fmt.Sprintf("%s %s is to go: the changed file has not got it, or has it otherwise", here[0].Kind, here[0].Name)
+	}
 	if missing := missing(inv, claim); len(missing) > 0 {
 		i := missing[0]
 		return fsm.Broken, fmt.Sprintf("%s %s: %s", i.Kind, i.Name, i.Detail)

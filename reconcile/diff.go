@@ -94,6 +94,10 @@ func (b *builder) hold(take taking) {
 		return
 	}
 
+	if b.g.Shed != nil && !take.OK {
+		b.shed()
+		return
+	}
 	if take.OK && take.Rehearsal != NoRehearsal || !take.OK && b.claim.Rehearsal != NoRehearsal {
 		b.rehearse(ev, take)
 		return
@@ -131,7 +135,9 @@ func (b *builder) stopWhatMust(brokenOff bool) int {
 		}
 	}
 	for _, fs := range b.g.Filesystems {
-		if b.inv.State(MountItem, fs.Mount) != Present {
+		if st := b.inv.State(MountItem, fs.Mount); st == Absent && slices.Contains(b.g.Added, fs.Mount) {
+			continue // it was not there when they were started
+		} else if st != Present {
 			first, why = 0, fs.Mount+" is not as it should be"
 			break
 		}
@@ -241,7 +247,7 @@ func (b *builder) addresses(ev Evidence, taking bool) {
 		switch {
 		case conflict:
 			why = "another host had it on the wire"
-		case !taking && m.Whole == b.claim.Epoch && m.Lost != b.claim.Epoch:
+		case !taking && m.Whole == b.claim.Epoch && m.Lost != b.claim.Epoch && !slices.Contains(b.g.Added, a.Label):
 			probe, why = 0, "it was here until now"
 		case ev.Kind == EvidenceFenced || ev.Kind == EvidenceReleased || ev.Kind == EvidenceRebooted:
 			probe = probeAfterOff

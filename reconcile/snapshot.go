@@ -226,6 +226,10 @@ type NodeStatus struct {
 	// Doomed is why it resets itself or its watchdog is about to, "" if it is not so: the
 	// last that is heard of it may be this.
 	Doomed string `json:"doomed,omitempty"`
+	// Speaks is what its program knows (see Protocol), zero for one of before that was told.
+	Speaks int `json:"speaks,omitempty"`
+	// Changing is what it still does for a changed file, "" if nothing.
+	Changing string `json:"changing,omitempty"`
 	// Cell is the DCE cell that is configured where it holds the group, without /.../.
 	Cell string `json:"cell,omitempty"`
 }
@@ -332,9 +336,11 @@ type Claim struct {
 	// another reason.
 	GaveUp string `json:"gave_up,omitempty"`
 	// Down is why nobody takes it by itself, "" if who may does. A person clears it.
-	Down     string    `json:"down,omitempty"`
-	At       time.Time `json:"at"` // holder's wall clock; for people, never compared
-	Revision int64     `json:"-"`  // of the store; a claim is replaced only at this revision
+	Down string `json:"down,omitempty"`
+	// File is which file counts, in the one claim that is about no group (see FileKey).
+	File     *FileRecord `json:"file,omitempty"`
+	At       time.Time   `json:"at"` // holder's wall clock; for people, never compared
+	Revision int64       `json:"-"`  // of the store; a claim is replaced only at this revision
 }
 
 // EvidenceKind says what proves that a claim may be taken.

@@ -254,6 +254,12 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 	if r, ok := Drained(s, s.Node); ok {
 		return Reason{Text: "this node is " + r.Sentence(), Way: "understudy undrain " + s.Node}, false
 	}
+	if r, ok := changing(g); ok {
+		return r, false
+	}
+	if r, ok := skewed(c, s); ok {
+		return r, false
+	}
 	if m.Failed != "" {
 		return Reason{Text: m.Failed, Way: "mend it, then: understudy clear " + g.Name}, false
 	}

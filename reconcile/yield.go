@@ -21,6 +21,10 @@ func mustYield(c *config.Config, g *config.Group, s *Snapshot, claim Claim, dirt
 	if s.Stopping != "" {
 		return "this node is leaving: " + s.Stopping, ""
 	}
+	if g.Gone {
+		r, _ := changing(g)
+		return r.Text, ""
+	}
 	if s.Memory[g.Name].Stuck != "" {
 		return "", "" // it has been tried, and half let go it served nobody
 	}

@@ -88,6 +88,10 @@ func (l *Loop) mayRestart(g *config.Group, s *reconcile.Snapshot, d reconcile.De
 	m := l.memory[g.Name]
 	claim := s.Store.Value.Claims[g.Name]
 	l.counted[g.Name] = false
+	if l.renewed[g.Name] && starts(d.Plan) {
+		delete(l.renewed, g.Name) // a changed file asks for it
+		return true
+	}
 	if m.Whole != claim.Epoch || !ownsAlready(s, g.Name) || !starts(d.Plan) {
 		return true
 	}

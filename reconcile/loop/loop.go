@@ -86,6 +86,9 @@ type Options struct {
 	// LastWords makes sure, in a bounded time, that a reason outlives this host: it is
 	// called before a reset that writes nothing back. Nil: the reason is only recorded.
 	LastWords func(group, reason string)
+	// Adopt is told every configuration that is put in force by a change, in the loop's
+	// goroutine, before the next look; nil: nobody is.
+	Adopt func(*config.Config)
 }
 
 // Loop owns the state of one node. Only Run's goroutine touches the fields
@@ -107,9 +110,11 @@ type Loop struct {
 	counted  map[string]bool             // the plan in flight was counted as a restart when it began
 	byHand   map[string][]reconcile.Step // steps of a frozen group that left no trace, see reconcile.ByHand
 	handErr  map[string]error            // of the last step by hand
+	renewed  map[string]bool             // groups whose next start is one of a changed file, and no restart
 	had      map[string]bool             // groups of which this run has taken something up, until they are clean
 	running  context.Context             // of Run: flights outlive who asked for them
 	stopping string
+	change   *change // on its way, nil if none is
 	state    atomic.Pointer[State]
 	cfg      atomic.Pointer[config.Config] // see config
 
@@ -141,7 +146,7 @@ func New(opt Options) *Loop {
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
 		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, heard: map[string]reconcile.LastWord{}, held: map[string]uint64{},
 		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
-		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{},
+		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{}, renewed: map[string]bool{},
 	}
 	l.cfg.Store(opt.Config)
 	l.restore()
@@ -246,6 +251,10 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	l.recallHostname()
 	l.recallDirty()
 	snap.Memory = maps.Clone(l.memory)
+	if l.settle(&snap) {
+		l.Kick()
+		return resync
+	}
 
 	next := resync
 	sooner := func(d time.Duration) {
@@ -254,7 +263,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		}
 	}
 	sooner(snap.Lease.Left(snap.At))
-	status := reconcile.NodeStatus{ConfigHash: l.config().Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != ""}
+	status := reconcile.NodeStatus{ConfigHash: l.config().Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != "", Speaks: reconcile.Protocol, Changing: l.changing()}
 	status.Networks = reconcile.NetworksUp(l.config(), &snap)
 	services := reconcile.DecideServices(l.config(), &snap)
 	sooner(l.services(ctx, &snap, services))
@@ -268,6 +277,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		}
 		d := reconcile.Decide(l.config(), g, &snap)
 		decisions[g.Name] = d
+		if l.change != nil {
+			l.change.seen[g.Name] = d.Transition.Event
+		}
 		l.follow(ctx, g, &snap, d)
 		status.Groups = append(status.Groups, d.Status)
 		sooner(l.memory[g.Name].Retry.Sub(snap.At))
@@ -291,6 +303,7 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 	claim := s.Store.Value.Claims[g.Name]
 	switch d.Transition.Event {
 	case fsm.Held:
+		delete(l.renewed, g.Name)
 		if m.Whole != claim.Epoch || m.Error != "" {
 			l.note(g.Name, "everything is up", d)
 		}

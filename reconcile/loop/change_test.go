@@ -1,0 +1,169 @@
+package loop
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"understudy/config"
+	"understudy/fsm"
+	"understudy/reconcile"
+)
+
+// follow has the model go by what the loop puts in force, as observers and hands do.
+func (b *bed) follow() {
+	b.loop.opt.Adopt = func(c *config.Config) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.w.Learn(c)
+		b.w.Config = c
+	}
+}
+
+// takes has the loop take over the file with parts of it replaced, and waits until
+// nothing moves any more. It reports whether all of it is in force.
+func (b *bed) takes(t *testing.T, replace ...string) *bool {
+	t.Helper()
+	next, err := config.Parse("test.toml", []byte(strings.NewReplacer(replace...).Replace(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, ended := b.loop.config(), new(bool)
+	if err := b.loop.Change(t.Context(), former, next, func() { *ended = true }); err != nil {
+		t.Fatal(err)
+	}
+	b.settle()
+	b.settle()
+	return ended
+}
+
+func TestChangeLetsGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.follow()
+		b.start(t)
+		for _, dev := range []string{"/dev/shared1", "/dev/shared2", "/dev/shared3"} { // more often than the budget of restarts
+			was := b.loop.config().Groups[0].Filesystems[0].Device
+			if !*b.takes(t, "/dev/shared0", dev) {
+				t.Error("not in force")
+			}
+			b.wants(t, fsm.Owner, "stop server, unmount /srv/shared, release "+was+", "+
+				"activate "+dev+", mount /srv/shared, start server, verify server")
+		}
+		if b.status.Changing != "" || b.status.ConfigHash != b.loop.config().Hash || b.status.Speaks != reconcile.Protocol {
+			t.Errorf("status: %+v", b.status)
+		}
+		b.change(func(w *reconcile.World) { lose(w, "daemon-died=server") })
+		b.wants(t, fsm.Owner, "start server, verify server")
+	})
+}
+
+// What matters to nothing that runs touches nothing.
+func TestChangeOfLimitsTouchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.follow()
+		b.start(t)
+		if !*b.takes(t, `restarts = 2`, `restarts = 5`, `run = ["/bin/server"]`, `run = ["/bin/server"]
+stop_limit = "9s"`) {
+			t.Error("not in force")
+		}
+		b.wants(t, fsm.Owner, "")
+		if got := b.loop.config().Groups[0].Restarts; got != 5 {
+			t.Errorf("restarts = %d", got)
+		}
+	})
+}
+
+// What comes is mounted beside what runs.
+func TestChangeAddsWhileServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.follow()
+		b.start(t)
+		ended := b.takes(t, `[[group.files.application]]`, `[[group.files.filesystem]]
+mount = "/srv/more"
+device = "/dev/shared7"
+type = "ext4"
+[[group.files.application]]`)
+		b.wants(t, fsm.Owner, "activate /dev/shared7, mount /srv/more")
+		if !*ended || len(b.loop.config().Groups[0].Added) > 0 {
+			t.Error("not in force")
+		}
+	})
+}
+
+// A group that goes is let go and signed off while it is still known, and a failure
+// of that keeps it known.
+func TestChangeRemovesAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.follow()
+		b.fail["unmount"] = errors.New("busy")
+		b.start(t)
+		other := strings.NewReplacer("group.files", "group.other", "/srv/shared", "/srv/other", "shared0", "shared1", ".50/", ".51/", `"svc"`, `"other"`).Replace(file)
+		next, err := config.Parse("test.toml", []byte(other))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := false
+		if err := b.loop.Change(t.Context(), b.loop.config(), next, func() { ended = true }); err != nil {
+			t.Fatal(err)
+		}
+		b.settle()
+		if ended || b.loop.config().Group("files") == nil || !strings.Contains(b.status.Changing, "files") {
+			t.Errorf("forgotten before it was let go: %q", b.status.Changing)
+		}
+		if err := b.loop.Change(t.Context(), b.loop.config(), next, nil); !errors.Is(err, ErrChanging) {
+			t.Errorf("a second change: %v", err)
+		}
+		b.mu.Lock()
+		b.fail["unmount"] = nil
+		b.mu.Unlock()
+		for range 3 {
+			time.Sleep(lastBackoff) // virtual
+			b.settle()
+		}
+		steps := b.steps()
+		if !ended || b.loop.config().Group("files") != nil || !strings.Contains(steps, "prove files, sign off files") {
+			t.Errorf("in force: %v; steps: %s", ended, steps)
+		}
+		if c := b.w.Store.Claims["files"]; !c.Released {
+			t.Errorf("claim: %+v", c)
+		}
+		if got := b.loop.State().Decisions["other"].Transition.To; got != fsm.Standby { // beta of the model has not got so far
+			t.Errorf("the group that came: %s, %+v", got, b.loop.State().Decisions["other"].Status)
+		}
+	})
+}
+
+// Killed behind the letting go: what was started by the changed file is not taken for
+// what the former one had.
+func TestChangeGoesOnAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.loop.opt.StateDir = t.TempDir()
+		b.follow()
+		former := b.loop.config()
+		next, err := config.Parse("test.toml", []byte(strings.Replace(file, `"/bin/server"`, `"/bin/server", "-v"`, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.loop.keepChange(changeDone{Former: former.Hash, Hash: next.Hash, Done: []string{"files"}})
+		if done := b.loop.doneBefore(next, former); done != nil {
+			t.Errorf("of another change: %v", done)
+		}
+		b.start(t)
+		ended := false
+		if err := b.loop.Change(t.Context(), former, next, func() { ended = true }); err != nil {
+			t.Fatal(err)
+		}
+		b.settle()
+		b.wants(t, fsm.Owner, "")
+		if !ended || b.loop.doneBefore(former, next) != nil {
+			t.Errorf("in force: %v; kept: %v", ended, b.loop.doneBefore(former, next))
+		}
+	})
+}
