@@ -60,6 +60,10 @@ const (
 	DefaultFailovers      = 3
 	DefaultFailoverWindow = time.Hour
 
+	// DefaultUnread outlasts a disk whose paths fail over; one that answers nothing for
+	// longer is told of.
+	DefaultUnread = time.Minute
+
 	// DefaultStartLimit and DefaultStopLimit suit a database; longer ones are
 	// declared, since every failover may have to wait for them.
 	DefaultStartLimit = time.Minute
@@ -85,6 +89,8 @@ var (
 	rangeWindow    = span{time.Second, 7 * 24 * time.Hour}
 	rangeLimit     = span{100 * time.Millisecond, 24 * time.Hour}
 	rangeProbe     = span{0, 24 * time.Hour}
+	rangeUnread    = span{0, 24 * time.Hour}
+	leastUnread    = 5 * time.Second // of one that is not 0: a single look may take so long
 	mostRestarts   = int64(1000)
 	mostFailovers  = int64(20)   // each is kept in the claim
 	defaultElect   = time.Second // what an existing etcd is taken to have

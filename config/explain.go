@@ -148,6 +148,9 @@ func (p *printer) group(g *Group) {
 		p.span("failover_window", g.FailoverWindow, "in which they are counted")
 	}
 	p.key("on_release_failure", quote(string(g.OnReleaseFailure)), "block waits for a person, self-fence resets the host")
+	if !p.external {
+		p.span("unread", g.Unread, "a part of it, on its holder, before that counts as such a failure; 0s: never")
+	}
 	p.key("reboot", quote(string(g.Reboot)), "of a node whose disks only a reboot sets free")
 	for i := range g.Addresses {
 		p.address(name, &g.Addresses[i])

@@ -162,6 +162,7 @@ type fileGroup struct {
 	FailoverWindow   val[time.Duration] `toml:"failover_window"`
 	Hostname         val[string]        `toml:"hostname"`
 	OnReleaseFailure val[string]        `toml:"on_release_failure"`
+	Unread           val[time.Duration] `toml:"unread"`
 	Reboot           val[string]        `toml:"reboot"`
 	Address          []fileAddress      `toml:"address"`
 	Aggregate        []fileAggregate    `toml:"aggregate"`

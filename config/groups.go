@@ -63,6 +63,7 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	g.Hostname = b.hostname(f, g.Policy, what)
 	g.OnReleaseFailure = word(b, &f.OnReleaseFailure, BlockOnReleaseFailure, what+": on_release_failure",
 		BlockOnReleaseFailure, RebootOnReleaseFailure)
+	g.Unread = b.unread(f, what)
 	g.Reboot = word(b, &f.Reboot, RebootByHand, what+": reboot", RebootByHand, RebootByUnderstudy)
 	for i := range f.Address {
 		if a, ok := b.serviceAddress(&f.Address[i], &g, seen, what); ok {
@@ -86,6 +87,17 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 		b.add(ruleReboot, f.Reboot.line, "take it out", "%s: reboot = \"automatic\", but no application has reboot_to_release", what)
 	}
 	return g
+}
+
+// unread is a time that outlasts a look that was merely slow.
+func (b *builder) unread(f *fileGroup, what string) time.Duration {
+	d := b.within(&f.Unread, DefaultUnread, rangeUnread, what+": unread")
+	if d > 0 && d < leastUnread {
+		b.add(ruleRange, f.Unread.line, "write 0s, or a duration from "+short(leastUnread)+" to "+short(rangeUnread.most), "%s: unread is %s", what, short(d))
+		f.Unread.bad = true
+		return DefaultUnread
+	}
+	return d
 }
 
 func (b *builder) groupNodes(f *fileGroup, g *Group, what string) {

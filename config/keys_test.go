@@ -94,7 +94,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 		{"interval", DefaultInterval}, {"timeout", DefaultTimeout}, {"port", DefaultKeepalivePort}, {"timeout", DefaultFenceTimeout},
 		{"timeout", DefaultWatchdogTimeout}, {"release", DefaultWatchdogRelease},
 		{"settle", DefaultSettle}, {"restarts", DefaultRestarts}, {"restart_window", DefaultRestartWindow},
-		{"failovers", DefaultFailovers}, {"failover_window", DefaultFailoverWindow},
+		{"failovers", DefaultFailovers}, {"failover_window", DefaultFailoverWindow}, {"unread", DefaultUnread},
 		{"start_limit", DefaultStartLimit}, {"stop_limit", DefaultStopLimit},
 		{"probe_limit", DefaultProbeLimit}, {"probe_interval", DefaultProbeInterval},
 		{"limit", DefaultHookLimit},

@@ -80,6 +80,7 @@ func (b *builder) external(f *fileLease, l *Lease) {
 	for i := range b.file.Group {
 		g := &b.file.Group[i]
 		b.notFor(g.Settle.set, g.Settle.line, "group "+g.name+": settle", l.Store)
+		b.notFor(g.Unread.set, g.Unread.line, "group "+g.name+": unread", l.Store)
 		b.notFor(g.Fallback.set, g.Fallback.line, "group "+g.name+": fallback", l.Store)
 		b.notFor(g.Failovers.set, g.Failovers.line, "group "+g.name+": failovers", l.Store)
 		b.notFor(g.FailoverWindow.set, g.FailoverWindow.line, "group "+g.name+": failover_window", l.Store)

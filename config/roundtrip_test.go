@@ -111,7 +111,7 @@ func anyConfig(t *rapid.T) *config.Config {
 		if external {
 			g.Addresses = append(g.Addresses, config.ServiceAddress{Label: fmt.Sprintf("ext%d", i), Network: networks[0],
 				Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i + 1), 200}), 32)})
-			g.Settle, g.Failovers, g.FailoverWindow = config.DefaultSettle, config.DefaultFailovers, config.DefaultFailoverWindow
+			g.Settle, g.Failovers, g.FailoverWindow, g.Unread = config.DefaultSettle, config.DefaultFailovers, config.DefaultFailoverWindow, config.DefaultUnread
 			if g.Policy == config.Cascading {
 				g.Fallback = config.Fallback{Kind: config.FallbackImmediate}
 			}
@@ -148,7 +148,7 @@ func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.G
 		Settle:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "settle")),
 		Restarts:         rapid.IntRange(0, 1000).Draw(t, "restarts"), RestartWindow: time.Second + anyLimit.Draw(t, "window"),
 		Failovers: rapid.IntRange(0, 20).Draw(t, "failovers"), FailoverWindow: time.Second + anyLimit.Draw(t, "failover window"),
-		Reboot: config.RebootByHand,
+		Reboot: config.RebootByHand, Unread: rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Hour}).Draw(t, "unread"),
 	}
 	slices.Reverse(g.Nodes)
 	if g.Policy == config.Rotating {

@@ -219,6 +219,9 @@ type Group struct {
 	FailoverWindow   time.Duration
 	Hostname         string // rotating groups: set around start and stop; "" leaves the host name alone
 	OnReleaseFailure ReleaseFailure
+	// Unread is how long a part of the group may stay unread on the node that holds it
+	// before that counts as a release that has failed, see OnReleaseFailure. Zero: for ever.
+	Unread time.Duration
 	// Reboot says how a node gets rid of an application that only a reboot ends; it
 	// matters if an application has RebootToRelease.
 	Reboot RebootPolicy

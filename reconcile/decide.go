@@ -21,8 +21,11 @@ type Decision struct {
 	// none; AtBarrier says that nothing else is left to be done here.
 	Dirty     string
 	AtBarrier bool
-	Frozen    bool        // an operator has it left alone
-	Status    GroupStatus // what this node tells the others
+	// Unread is what could not be read here although this node has claim and lease, ""
+	// if nothing is so.
+	Unread string
+	Frozen bool        // an operator has it left alone
+	Status GroupStatus // what this node tells the others
 }
 
 // Goal is what a role implies for the host.
@@ -46,6 +49,7 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	}
 	d := Decision{Inventory: takeInventory(c, g, s)}
 	d.Dirty = stays(g, s, d.Inventory)
+	d.Unread = unreadHere(g, s, d.Inventory)
 	d.Facts = fsm.Facts{
 		Home:     g.Home() == s.Node,
 		Rotating: g.Policy == config.Rotating,

@@ -41,6 +41,7 @@ func diff(c *config.Config, g *config.Group, s *Snapshot, d Decision, take takin
 	case Leave:
 		if d.Transition.Event == fsm.Unsure {
 			b.plan.Waits = append(b.plan.Waits, Reason{Text: d.Because})
+			b.unread(d.Unread)
 		}
 	}
 	for i := range b.plan.Steps {

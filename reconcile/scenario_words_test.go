@@ -156,6 +156,12 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 				}
 			}
 		})
+	case "unread-for": // NODE unread-for GROUP TIME: a part of it could not be read for so long
+		d, err := time.ParseDuration(args[1])
+		if err != nil {
+			return err
+		}
+		return s.remember(h, args[0], func(m *Memory) error { m.Unread = s.w.Now.Add(-d); return nil })
 	case "last-word": // NODE last-word PEER WHY…: what PEER's boot in service said of its end
 		boot := s.host(args[0]).BootID
 		s.views[h.Node] = append(s.views[h.Node], func(v *Snapshot) {

@@ -423,6 +423,9 @@ type Memory struct {
 	// elsewhere, "" if it could: it stays and serves until a person clears it or the
 	// group has been let go after all.
 	Stuck string
+	// Unread is since when this node, with claim and lease, could not read a part of the
+	// group, zero if it could.
+	Unread time.Time
 	// Retry is the earliest time of the next attempt after a failed plan.
 	Retry time.Time
 	// Error is the failure of the last plan, "" if it did not fail, and ErrorVerb

@@ -17,7 +17,7 @@ import (
 func TestLastWordsComeBeforeTheReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
-		b.loop.opt.Config.Groups[0].OnReleaseFailure = config.RebootOnReleaseFailure
+		b.loop.config().Groups[0].OnReleaseFailure = config.RebootOnReleaseFailure
 		var said []string
 		b.loop.opt.LastWords = func(group, reason string) { said = append(said, "says of "+group+": "+reason) }
 		b.loop.opt.SelfFence = func(reason string) { said = append(said, "resets: "+reason) }

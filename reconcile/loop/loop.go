@@ -284,6 +284,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		status.Groups = append(status.Groups, d.Status)
 		sooner(l.memory[g.Name].Retry.Sub(snap.At))
 		sooner(l.listening(g.Name, snap.At))
+		if left, limited := reconcile.UnreadLeft(g, l.memory[g.Name], snap.At); limited {
+			sooner(left)
+		}
 		if left := g.Settle - snap.At.Sub(snap.Since); left > 0 {
 			sooner(left + time.Millisecond)
 		}
@@ -326,6 +329,7 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 		delete(l.byHand, g.Name)
 	}
 	l.dirty(g, s, d, &m)
+	l.unread(g, s, d, &m)
 	m = l.recall(g, s, d, m)
 	if d.Facts.Clean {
 		m.Stuck = "" // it has been let go after all

@@ -72,7 +72,7 @@ func sameMemory(a, b reconcile.Memory) bool {
 	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
 		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname &&
 		a.Released == b.Released && a.Left == b.Left && a.From == b.From && a.Came.Equal(b.Came) && a.Partly.Equal(b.Partly) && maps.Equal(a.Peers, b.Peers) &&
-		a.Dirty == b.Dirty && a.Ran == b.Ran && a.DirtyErr == b.DirtyErr
+		a.Dirty == b.Dirty && a.Ran == b.Ran && a.DirtyErr == b.DirtyErr && a.Unread.Equal(b.Unread)
 }
 
 // recallHostname asks act for the host name that is to be put back. It belongs
