@@ -25,10 +25,13 @@ const LookLimit = 2 * time.Second
 // Peers exchanges keep-alives with the other machines.
 type Peers = peers.Peers
 
+// KeyID names a secret of the cluster without giving it away. See [peers.KeyID].
+func KeyID(key []byte) string { return peers.KeyID(key) }
+
 // NewPeers prepares keep-alives of one machine (a node's name, or "witness") with
 // all others of a file. See [peers.New].
-func NewPeers(cfg *config.Config, self, bootID string, key []byte, log *slog.Logger) *Peers {
-	return peers.New(cfg, self, bootID, key, log)
+func NewPeers(cfg *config.Config, self, bootID string, keys [][]byte, log *slog.Logger) *Peers {
+	return peers.New(cfg, self, bootID, keys, log)
 }
 
 // Host looks at this host. Make one with [New].

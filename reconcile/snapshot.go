@@ -232,6 +232,8 @@ type NodeStatus struct {
 	Changing string `json:"changing,omitempty"`
 	// Cell is the DCE cell that is configured where it holds the group, without /.../.
 	Cell string `json:"cell,omitempty"`
+	// Keys are the ids of the secrets that it believes; it signs with the first.
+	Keys []string `json:"keys,omitempty"`
 }
 
 // Group returns what the node says of a group, the zero GroupStatus if nothing.

@@ -23,7 +23,7 @@ func diskCommand(c *common) *cobra.Command {
 }
 
 // diskConfig reads the file and the secret of a cluster with a store on a disk.
-func (c *common) diskConfig() (*config.Config, []byte, error) {
+func (c *common) diskConfig() (*config.Config, [][]byte, error) {
 	cfg, err := c.load()
 	if err != nil {
 		return nil, nil, err
@@ -31,8 +31,8 @@ func (c *common) diskConfig() (*config.Config, []byte, error) {
 	if cfg.Lease.Store != config.StoreDisk {
 		return nil, nil, &exitError{exitUsage, fmt.Sprintf("cannot use a disk: %s declares the store %q", c.config, cfg.Lease.Store)}
 	}
-	key, err := readKey(cfg.KeyFile)
-	return cfg, key, err
+	keys, err := readKeys(cfg.KeyFile)
+	return cfg, keys, err
 }
 
 func diskInit(c *common) *cobra.Command {
@@ -50,7 +50,7 @@ refused. With --force over the store of a cluster that runs, every node loses
 its lease, and who held what is forgotten.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, key, err := c.diskConfig()
+			cfg, keys, err := c.diskConfig()
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ its lease, and who held what is forgotten.`,
 			for _, n := range cfg.Nodes {
 				h.Nodes = append(h.Nodes, n.Name)
 			}
-			if err := disk.Format(cfg.Lease.Device, h, key, force); err != nil {
+			if err := disk.Format(cfg.Lease.Device, h, keys[0], force); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.out, "made the store of %s for %s on %s, %d KiB\n", cfg.Cluster, strings.Join(h.Nodes, ", "), cfg.Lease.Device, h.Size()>>10)
@@ -75,7 +75,7 @@ func diskShow(c *common) *cobra.Command {
 		Short: "read the store on the disk past every service, and write nothing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, key, err := c.diskConfig()
+			cfg, keys, err := c.diskConfig()
 			if err != nil {
 				return err
 			}
@@ -83,7 +83,7 @@ func diskShow(c *common) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := disk.Inspect(cmd.Context(), dev, key, cfg.Lease.Request)
+			d, err := disk.Inspect(cmd.Context(), dev, keys[0], keys[1:], cfg.Lease.Request)
 			if err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -29,9 +28,6 @@ import (
 	"understudy/reconcile/journal"
 	"understudy/reconcile/loop"
 )
-
-// keySize is the least length of the shared secret.
-const keySize = 32
 
 func runCommand(c *common) *cobra.Command {
 	var logLevel string
@@ -94,7 +90,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if err := trust(slices.Concat([]string{c.config}, cfg.ProfileFiles, commands(cfg, node))...); err != nil {
 		return err
 	}
-	key, err := readKey(cfg.KeyFile)
+	keys, err := readKeys(cfg.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -124,7 +120,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 
 	// The keep-alives end last: silence would get this node fenced while it leaves.
-	peers := observers.NewPeers(cfg, node, boot, key, log)
+	peers := observers.NewPeers(cfg, node, boot, keys, log)
 	alive, hush := context.WithCancel(context.WithoutCancel(ctx))
 	speaking := make(chan error, 1)
 	go func() { speaking <- peers.Run(alive) }()
@@ -139,7 +135,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	defer host.Close()
 	tasks.Go(func() error { return host.Run(ctx) })
 
-	st, err := openOwnership(ctx, cfg, ownership{node: node, boot: boot, dir: c.stateDir, key: key, peers: peers, host: host, log: log})
+	st, err := openOwnership(ctx, cfg, ownership{node: node, boot: boot, dir: c.stateDir, keys: keys, peers: peers, host: host, log: log})
 	if err != nil {
 		cancel()
 		return errors.Join(err, tasks.Wait())
@@ -162,7 +158,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		tasks.Go(func() error { return guard.Run(ctx, watchdogTick(cfg)) })
 	}
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, stops: make(chan api.StopRequest)}
+	res := &resident{node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, keys: keyIDs(keys), stops: make(chan api.StopRequest)}
 	res.cfg.Store(cfg)
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
@@ -312,31 +308,6 @@ func (r *resident) changed(c *common, log *slog.Logger) {
 	if err := r.journal.Append(journal.Record{Kind: journal.Note, Why: note}); err != nil {
 		log.Warn("journal was not written", "err", err)
 	}
-}
-
-// readKey reads the shared secret: base64 of at least 32 bytes, readable by root
-// alone.
-func readKey(path string) ([]byte, error) {
-	how := fmt.Sprintf("make it once with: head -c %d /dev/urandom | base64 >%s; chmod 600 %s — and copy it to every machine", keySize, path, path)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the shared key: %w — %s", err, how)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("cannot trust the shared key %s: mode %04o lets others read it — chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	if err := trust(path); err != nil {
-		return nil, err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the shared key: %w", err)
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
-	if err != nil || len(key) < keySize {
-		return nil, fmt.Errorf("cannot use the shared key %s: it is not base64 of %d bytes or more — %s", path, keySize, how)
-	}
-	return key, nil
 }
 
 func readJournal(dir string, f api.Filter) ([]journal.Record, error) {

@@ -29,6 +29,7 @@ type resident struct {
 	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
 	stops   chan api.StopRequest   // of people, for signals
 	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
+	keys    []string               // ids of the cluster's secrets; the first signs
 }
 
 var _ api.Service = (*resident)(nil)
@@ -56,9 +57,9 @@ func (r *resident) Status() (api.Status, error) {
 	view := r.keeper.View()
 	out := api.Status{
 		Cluster: r.config().Cluster, Node: r.node, Version: version, BootID: s.BootID, At: now, ConfigHash: r.config().Hash,
-		Stopping: s.Stopping,
-		Lease:    api.LeaseStatus{Valid: l.Left(now) > 0, LeftMS: l.Left(now).Milliseconds(), Error: l.Err},
-		Store:    api.StoreStatus{Kind: kindOf(r.config()), Readable: view.OK()},
+		Stopping: s.Stopping, Keys: r.keys,
+		Lease: api.LeaseStatus{Valid: l.Left(now) > 0, LeftMS: l.Left(now).Milliseconds(), Error: l.Err},
+		Store: api.StoreStatus{Kind: kindOf(r.config()), Readable: view.OK()},
 	}
 	if n := r.note.Load(); n != nil {
 		out.ConfigNote = *n
@@ -133,7 +134,7 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 func peerStatus(p reconcile.Peer) api.PeerStatus {
 	out := api.PeerStatus{
 		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
-		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Cell: p.Status.Cell,
+		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Cell: p.Status.Cell, Keys: p.Status.Keys,
 	}
 	if p.ClockKnown {
 		ms := p.Clock.Milliseconds()

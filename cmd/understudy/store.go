@@ -51,7 +51,7 @@ type authority interface {
 // ownership is what it takes to know, and to change, who owns what.
 type ownership struct {
 	node, boot, dir string
-	key             []byte
+	keys            [][]byte
 	peers           *observers.Peers
 	host            *act.Host
 	log             *slog.Logger
@@ -82,7 +82,7 @@ func openShared(ctx context.Context, cfg *config.Config, o ownership) (store, er
 	if cfg.Lease.Store == config.StoreDisk {
 		return openDisk(cfg, o), nil
 	}
-	return openEtcd(ctx, cfg, o.node, o.dir, o.key, o.log)
+	return openEtcd(ctx, cfg, o.node, o.dir, o.keys, o.log)
 }
 
 // heard reports whether anything speaks against reaching a machine over a
@@ -124,7 +124,7 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			if cfg.Witness == nil || cfg.Lease.Store != config.StoreEmbedded {
 				return &exitError{exitUsage, fmt.Sprintf("cannot be the witness: %s declares none for an embedded store", c.config)}
 			}
-			key, err := readKey(cfg.KeyFile)
+			keys, err := readKeys(cfg.KeyFile)
 			if err != nil {
 				return err
 			}
@@ -137,10 +137,10 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			defer cancel()
 			tasks, ctx := errgroup.WithContext(ctx)
 			log = log.With("node", witnessName)
-			peers := observers.NewPeers(cfg, witnessName, boot, key, log)
+			peers := observers.NewPeers(cfg, witnessName, boot, keys, log)
 			peers.SetStatus(reconcile.NodeStatus{ConfigHash: cfg.Hash})
 			tasks.Go(func() error { return peers.Run(ctx) })
-			st, err := openEtcd(ctx, cfg, witnessName, c.stateDir, key, log)
+			st, err := openEtcd(ctx, cfg, witnessName, c.stateDir, keys, log)
 			if err != nil {
 				cancel()
 				return errors.Join(err, tasks.Wait())

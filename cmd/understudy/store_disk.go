@@ -10,7 +10,7 @@ import (
 func openDisk(cfg *config.Config, o ownership) store {
 	l := &cfg.Lease
 	c := disk.NewClient(func() (disk.Device, error) { return disk.OpenDevice(l.Device) }, disk.Options{
-		Cluster: cfg.Cluster, Key: o.key, Node: o.node, Boot: o.boot, Log: o.log,
+		Cluster: cfg.Cluster, Key: o.keys[0], Former: o.keys[1:], Node: o.node, Boot: o.boot, Log: o.log,
 		TTL: l.TTL, Limit: l.Request, Poll: l.Poll(), Settle: l.Request,
 	})
 	return store{store: c, run: c.Run}

@@ -13,7 +13,7 @@ import (
 )
 
 // openEtcd opens the store inside the program, or an etcd that is there already.
-func openEtcd(ctx context.Context, cfg *config.Config, name, stateDir string, key []byte, log *slog.Logger) (store, error) {
+func openEtcd(ctx context.Context, cfg *config.Config, name, stateDir string, keys [][]byte, log *slog.Logger) (store, error) {
 	if cfg.Lease.Store == config.StoreEtcd {
 		s, err := etcd.NewClient(ctx, cfg, log)
 		if err != nil {
@@ -21,7 +21,7 @@ func openEtcd(ctx context.Context, cfg *config.Config, name, stateDir string, ke
 		}
 		return store{store: s, run: s.Run}, nil
 	}
-	m, err := etcd.StartMember(ctx, etcd.MemberOptions{Config: cfg, Name: name, DataDir: filepath.Join(stateDir, "etcd"), Key: key, Log: log})
+	m, err := etcd.StartMember(ctx, etcd.MemberOptions{Config: cfg, Name: name, DataDir: filepath.Join(stateDir, "etcd"), Keys: keys, Log: log})
 	if err != nil {
 		return store{}, err
 	}

@@ -30,8 +30,8 @@ func BenchmarkSocket(b *testing.B) {
 	cfg.Keepalive.Interval = time.Hour
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	alpha := New(cfg, "alpha", "x", []byte("k"), slog.New(slog.DiscardHandler))
-	beta := New(cfg, "beta", "y", []byte("k"), slog.New(slog.DiscardHandler))
+	alpha := New(cfg, "alpha", "x", [][]byte{[]byte("k")}, slog.New(slog.DiscardHandler))
+	beta := New(cfg, "beta", "y", [][]byte{[]byte("k")}, slog.New(slog.DiscardHandler))
 	done := make(chan struct{}, 2)
 	go func() { alpha.wires[0].serve(ctx, alpha); done <- struct{}{} }()
 	go func() { beta.wires[0].serve(ctx, beta); done <- struct{}{} }()

@@ -54,7 +54,7 @@ func machine(name string) {
 	if err != nil {
 		panic(err)
 	}
-	p := New(kernelConfig(interval), name, "boot-"+name+os.Getenv("BOOT"), []byte("key"), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	p := New(kernelConfig(interval), name, "boot-"+name+os.Getenv("BOOT"), [][]byte{[]byte("key")}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	in := bufio.NewScanner(os.Stdin)
 	in.Scan() // the network is made: go
 	ctx, cancel := context.WithCancel(context.Background())

@@ -16,7 +16,7 @@ func TestALoopThatHangsFallsSilent(t *testing.T) {
 	now := time.Hour
 	for _, name := range []string{"alpha", "witness"} {
 		now = time.Hour
-		p := create(cfg, name, "boot", []byte("key"), slog.New(slog.DiscardHandler), func() time.Duration { return now })
+		p := create(cfg, name, "boot", [][]byte{[]byte("key")}, slog.New(slog.DiscardHandler), func() time.Duration { return now })
 		if now += time.Hour; p.mute(now) {
 			t.Errorf("%s is mute before its first word", name)
 		}

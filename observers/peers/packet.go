@@ -57,24 +57,32 @@ type chunk struct {
 
 var errForeign = errors.New("not a keep-alive of this cluster")
 
-// sealer signs and checks packets with the cluster key. It is not safe for
-// concurrent use.
+// sealer signs packets with the first of the cluster's keys, and believes those
+// signed with any. It is not safe for concurrent use.
 type sealer struct {
-	mac hash.Hash
-	sum [macSize]byte
+	macs []hash.Hash // one per key, in their order; never empty
+	sum  [macSize]byte
 }
 
-// newSealer derives a key of its own, so that a packet is good for nothing else.
-func newSealer(key []byte) *sealer {
-	d := hmac.New(sha256.New, key)
-	d.Write([]byte("understudy keep-alive 1"))
-	return &sealer{mac: hmac.New(sha256.New, d.Sum(nil))}
+// newSealer derives keys of its own, so that a packet is good for nothing else.
+func newSealer(keys ...[]byte) *sealer {
+	if len(keys) == 0 {
+		keys = [][]byte{nil} // proves nothing
+	}
+	s := new(sealer)
+	for _, key := range keys {
+		d := hmac.New(sha256.New, key)
+		d.Write([]byte("understudy keep-alive 1"))
+		s.macs = append(s.macs, hmac.New(sha256.New, d.Sum(nil)))
+	}
+	return s
 }
 
 func (s *sealer) sign(b []byte) []byte {
-	s.mac.Reset()
-	s.mac.Write(b)
-	return s.mac.Sum(b)
+	mac := s.macs[0]
+	mac.Reset()
+	mac.Write(b)
+	return mac.Sum(b)
 }
 
 // open returns what was signed, or nil.
@@ -83,12 +91,14 @@ func (s *sealer) open(b []byte) []byte {
 		return nil
 	}
 	body, sum := b[:len(b)-macSize], b[len(b)-macSize:]
-	s.mac.Reset()
-	s.mac.Write(body)
-	if !hmac.Equal(s.mac.Sum(s.sum[:0]), sum) {
-		return nil
+	for _, mac := range s.macs {
+		mac.Reset()
+		mac.Write(body)
+		if hmac.Equal(mac.Sum(s.sum[:0]), sum) {
+			return body
+		}
 	}
-	return body
+	return nil
 }
 
 // append writes the packet without its signature. It is wrong for names longer

@@ -64,6 +64,14 @@ func TestPacketIsReadBack(t *testing.T) {
 		if newSealer([]byte("other")).open(s.sign(want.append(nil))) != nil {
 			t.Fatal("a packet of another key is accepted")
 		}
+		// While the key is changed, the first signs and both are believed.
+		both := newSealer([]byte("new"), []byte("key"))
+		if both.open(s.sign(want.append(nil))) == nil {
+			t.Fatal("a packet of the former key is refused")
+		}
+		if s.open(both.sign(want.append(nil))) != nil || newSealer([]byte("new")).open(both.sign(want.append(nil))) == nil {
+			t.Fatal("it is not the first key that signs")
+		}
 	})
 }
 

@@ -49,23 +49,25 @@ type Peers struct {
 	due      time.Duration
 	said     map[string]time.Duration // rate of complaints
 	buffer   []byte
+	keys     []string // ids of the cluster's keys, for the status
 }
 
 // New prepares keep-alives of one machine with all others of a file: self is a
-// node's name or "witness". bootID is of this boot; key is the cluster's secret
-// (empty only where the file has none, and then packets prove nothing).
-func New(cfg *config.Config, self, bootID string, key []byte, log *slog.Logger) *Peers {
-	return create(cfg, self, bootID, key, log, sinceBoot)
+// node's name or "witness". bootID is of this boot; keys are the cluster's secrets,
+// of which the first signs and all are believed (empty only where the file has none, and then packets prove nothing).
+func New(cfg *config.Config, self, bootID string, keys [][]byte, log *slog.Logger) *Peers {
+	return create(cfg, self, bootID, keys, log, sinceBoot)
 }
 
-func create(cfg *config.Config, self, bootID string, key []byte, log *slog.Logger, clock func() time.Duration) *Peers {
+func create(cfg *config.Config, self, bootID string, keys [][]byte, log *slog.Logger, clock func() time.Duration) *Peers {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	p := &Peers{
+		keys:    keyIDs(keys),
 		cluster: cfg.Cluster, self: self, interval: cfg.Keepalive.Interval, clock: clock, log: log,
 		session: session{bootID, binary.BigEndian.Uint64(random[:])}, decides: cfg.Node(self) != nil,
 		known:  map[string]string{cfg.Cluster: cfg.Cluster},
-		sealer: newSealer(key), said: make(map[string]time.Duration),
+		sealer: newSealer(keys...), said: make(map[string]time.Duration),
 		changes: trigger.New(), wake: trigger.New(),
 	}
 	p.table = table{timeout: cfg.Keepalive.Timeout, since: clock()}
@@ -158,6 +160,7 @@ func longer(a, b string) string {
 // SetStatus says what every keep-alive tells of this node from now on. One that
 // differs from the last is sent at once. It does not block.
 func (p *Peers) SetStatus(s reconcile.NodeStatus) {
+	s.Keys = p.keys
 	text, err := json.Marshal(s)
 	if err != nil {
 		p.log.Error("status cannot be sent", "err", err)

@@ -55,7 +55,7 @@ func newWorld(names ...string) *world {
 }
 
 func (w *world) boot(name, boot string) *Peers {
-	p := create(w.cfg, name, boot, []byte("key"), slog.New(slog.DiscardHandler), func() time.Duration { return w.now })
+	p := create(w.cfg, name, boot, [][]byte{[]byte("key")}, slog.New(slog.DiscardHandler), func() time.Duration { return w.now })
 	p.due = w.now
 	w.nodes[name] = p
 	return p
@@ -282,7 +282,7 @@ func TestSecondMachineOfTheName(t *testing.T) {
 	w := newWorld("alpha", "beta", "witness")
 	w.run(2000 * ms)
 	real := w.nodes["beta"]
-	clone := create(w.cfg, "beta", "boot-of-a-clone", []byte("key"), slog.New(slog.DiscardHandler), func() time.Duration { return w.now })
+	clone := create(w.cfg, "beta", "boot-of-a-clone", [][]byte{[]byte("key")}, slog.New(slog.DiscardHandler), func() time.Duration { return w.now })
 	for range 50 {
 		w.nodes["beta"] = clone
 		w.run(20 * ms)

@@ -28,6 +28,7 @@ type Status struct {
 	Peers      []PeerStatus    `json:"peers"`
 	Journal    JournalStatus   `json:"journal"`
 	Watchdog   *WatchdogStatus `json:"watchdog,omitempty"` // nil: none is declared
+	Keys       []string        `json:"keys,omitempty"`     // ids of the cluster's secrets; the first signs
 }
 
 // WatchdogStatus is how it stands with the watchdog of this node's host.
@@ -175,6 +176,7 @@ type PeerStatus struct {
 	Links    []LinkStatus            `json:"links"`
 	Groups   []reconcile.GroupStatus `json:"groups,omitempty"`
 	Cell     string                  `json:"cell,omitempty"` // the DCE cell that is configured there
+	Keys     []string                `json:"keys,omitempty"` // ids of the secrets that it believes; it signs with the first
 	// ClockMS is how far its wall clock is ahead of this node's, absent if it has not told it.
 	ClockMS *int64 `json:"clock_ahead_ms,omitempty"`
 }

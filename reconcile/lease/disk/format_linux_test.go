@@ -89,7 +89,7 @@ func inspect(t *testing.T, path string) Inspection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Inspect(t.Context(), dev, secret, 20*time.Second)
+	d, err := Inspect(t.Context(), dev, secret, nil, 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

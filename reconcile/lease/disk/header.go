@@ -105,6 +105,20 @@ func parseHeader(b, key []byte) (Header, error) {
 	return h, nil
 }
 
+// believe reads a header made with a key or a former one, and says with which.
+func believe(b, key []byte, former [][]byte) (Header, []byte, error) {
+	h, err := parseHeader(b, key)
+	if err == nil {
+		return h, key, nil
+	}
+	for _, k := range former {
+		if h, err := parseHeader(b, k); err == nil {
+			return h, k, nil
+		}
+	}
+	return Header{}, nil, err
+}
+
 func headerKey(key []byte) []byte { return derive(key, "understudy disk store: header") }
 
 // slotKey is the key of the slots of one device: a block of another device, or of

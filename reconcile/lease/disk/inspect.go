@@ -24,15 +24,16 @@ type SlotInspection struct {
 	Error       string `json:"error,omitempty"`
 }
 
-// Inspect reads a device within limit for each read, and closes it.
-func Inspect(ctx context.Context, dev Device, key []byte, limit time.Duration) (Inspection, error) {
+// Inspect reads a device, made with a key or a former one, within limit for each
+// read, and closes it.
+func Inspect(ctx context.Context, dev Device, key []byte, former [][]byte, limit time.Duration) (Inspection, error) {
 	s := &Store{lane: newLane(dev, limit), cache: map[int]*block{}}
 	defer s.lane.close()
 	head, err := s.lane.read(ctx, 0, BlockSize)
 	if err != nil {
 		return Inspection{}, err
 	}
-	if s.header, err = parseHeader(head, key); err != nil {
+	if s.header, key, err = believe(head, key, former); err != nil {
 		return Inspection{}, fmt.Errorf("cannot inspect the disk: %w", err)
 	}
 	s.key = s.header.slotKey(key)

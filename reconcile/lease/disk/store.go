@@ -17,9 +17,12 @@ import (
 type Options struct {
 	Cluster string
 	Key     []byte // the secret of the cluster
-	Node    string // this one; the header must know it
-	Boot    string // id of this boot
-	Log     *slog.Logger
+	// Former are secrets that are still believed: a store that was made with one of
+	// them is opened with it, and keeps it.
+	Former [][]byte
+	Node   string // this one; the header must know it
+	Boot   string // id of this boot
+	Log    *slog.Logger
 
 	// TTL is that of the file. Only a boot whose lease this node has never seen is
 	// measured by it.
@@ -93,13 +96,14 @@ func (s *Store) join(ctx context.Context) error {
 	if s.first, err = s.lane.read(ctx, 0, BlockSize); err != nil {
 		return err
 	}
-	if s.header, err = parseHeader(s.first, s.opts.Key); err != nil {
+	key := s.opts.Key
+	if s.header, key, err = believe(s.first, s.opts.Key, s.opts.Former); err != nil {
 		return err
 	}
 	if s.header.Cluster != s.opts.Cluster {
 		return fmt.Errorf("%w: it is of cluster %s", ErrForeign, s.header.Cluster)
 	}
-	s.key = s.header.slotKey(s.opts.Key)
+	s.key = s.header.slotKey(key)
 	at, ok := s.header.first(s.opts.Node)
 	if !ok {
 		return fmt.Errorf("%w: it has no slot for %s, only for %v — stop every node and run: understudy disk init --force", ErrForeign, s.opts.Node, s.header.Nodes)

@@ -356,7 +356,7 @@ func TestTheFileHasChanged(t *testing.T) {
 			k.stop("beta")
 			change(k.cfg)
 			began := time.Now()
-			m, err := StartMember(t.Context(), MemberOptions{Config: k.cfg, Name: "alpha", DataDir: k.dirs["alpha"], Key: key, Log: quiet()})
+			m, err := StartMember(t.Context(), MemberOptions{Config: k.cfg, Name: "alpha", DataDir: k.dirs["alpha"], Keys: [][]byte{key}, Log: quiet()})
 			if err == nil {
 				k.members["alpha"] = m
 				t.Fatal("it starts")

@@ -83,10 +83,10 @@ func newForeign(t *testing.T, servers int, tls bool) *foreign {
 	var certs config.TLS
 	if tls {
 		scheme = "https"
-		a, err := newAuthority(key, f.cfg.Cluster)
+		a, err := authorities([][]byte{key}, f.cfg.Cluster)
 		must(t, err)
 		// One certificate for all of them, and for the client.
-		p, err := a.issue(t.TempDir(), "etcd", []net.IP{net.IPv4(127, 0, 0, 1)})
+		p, err := issue(a, t.TempDir(), "etcd", []net.IP{net.IPv4(127, 0, 0, 1)})
 		must(t, err)
 		certs = config.TLS{CA: p.ca, Cert: p.cert, Key: p.key}
 	}

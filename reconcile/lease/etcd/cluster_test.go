@@ -91,7 +91,7 @@ func run(t testing.TB, members int) *cluster {
 
 func (k *cluster) start(name string) *Member {
 	k.Helper()
-	m, err := StartMember(context.Background(), MemberOptions{Config: k.cfg, Name: name, DataDir: k.dirs[name], Key: key, Log: quiet()})
+	m, err := StartMember(context.Background(), MemberOptions{Config: k.cfg, Name: name, DataDir: k.dirs[name], Keys: [][]byte{key}, Log: quiet()})
 	if err != nil {
 		k.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func TestOtherKeysAreRefused(t *testing.T) {
 	k := newCluster(t, declare(t, 3))
 	k.start("alpha")
 	stranger, err := StartMember(t.Context(), MemberOptions{
-		Config: k.cfg, Name: "beta", DataDir: k.dirs["beta"], Key: []byte(strings.Repeat("x", keyLength)), Log: quiet(),
+		Config: k.cfg, Name: "beta", DataDir: k.dirs["beta"], Keys: [][]byte{[]byte(strings.Repeat("x", keyLength))}, Log: quiet(),
 	})
 	if err != nil {
 		t.Fatal(err)

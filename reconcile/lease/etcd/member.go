@@ -26,8 +26,10 @@ type MemberOptions struct {
 	Config  *config.Config
 	Name    string // a node of the file, or the witness
 	DataDir string // made if it is not there; mode 0700
-	Key     []byte // the cluster's shared key, 32 bytes or more
-	Log     *slog.Logger
+	// Keys are the cluster's shared keys, 32 bytes or more each: the first vouches for
+	// this member, and all are believed.
+	Keys [][]byte
+	Log  *slog.Logger
 }
 
 // Member is a member of the embedded store inside this process.

@@ -75,14 +75,14 @@ func (m machine) peerURL(port uint16) url.URL {
 func (m *Member) configure() (*embed.Config, error) {
 	c := m.o.Config
 	self := m.relay.self
-	a, err := newAuthority(m.o.Key, c.Cluster)
+	vouch, err := authorities(m.o.Keys, c.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(m.o.DataDir, 0o700); err != nil {
 		return nil, err
 	}
-	if m.tls, err = a.issue(filepath.Join(m.o.DataDir, "tls"), self.name, []net.IP{self.stable.AsSlice()}); err != nil {
+	if m.tls, err = issue(vouch, filepath.Join(m.o.DataDir, "tls"), self.name, []net.IP{self.stable.AsSlice()}); err != nil {
 		return nil, fmt.Errorf("cannot write certificates: %w", err)
 	}
 	smallSegments()

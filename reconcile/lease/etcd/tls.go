@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -71,8 +72,30 @@ func newAuthority(key []byte, cluster string) (*authority, error) {
 // files are the PEM files of one machine.
 type files struct{ ca, cert, key string }
 
-// issue writes a new key and certificate for a machine into dir, mode 0600.
-func (a *authority) issue(dir, name string, addresses []net.IP) (files, error) {
+// authorities are those of the cluster's keys, in their order.
+func authorities(keys [][]byte, cluster string) ([]*authority, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("cannot derive the cluster's certificates: there is no key")
+	}
+	var out []*authority
+	for _, key := range keys {
+		a, err := newAuthority(key, cluster)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// issue writes a new key and certificate for a machine into dir, mode 0600. The
+// first authority vouches for it; all are written down as believed.
+func issue(all []*authority, dir, name string, addresses []net.IP) (files, error) {
+	a := all[0]
+	var believed []byte
+	for _, b := range all {
+		believed = append(believed, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.cert.Raw})...)
+	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return files{}, err
@@ -103,10 +126,14 @@ func (a *authority) issue(dir, name string, addresses []net.IP) (files, error) {
 	}
 	f := files{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 	for _, p := range []struct {
-		path, kind string
-		der        []byte
-	}{{f.ca, "CERTIFICATE", a.cert.Raw}, {f.cert, "CERTIFICATE", der}, {f.key, "PRIVATE KEY", pkcs8}} {
-		if err := replace(p.path, pem.EncodeToMemory(&pem.Block{Type: p.kind, Bytes: p.der})); err != nil {
+		path string
+		text []byte
+	}{
+		{f.ca, believed},
+		{f.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})},
+		{f.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})},
+	} {
+		if err := replace(p.path, p.text); err != nil {
 			return files{}, err
 		}
 	}

@@ -87,7 +87,7 @@ func machineProcess(name string) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", name)
-	m, err := StartMember(ctx, MemberOptions{Config: wired(), Name: name, DataDir: os.Getenv(markDir), Key: key, Log: log})
+	m, err := StartMember(ctx, MemberOptions{Config: wired(), Name: name, DataDir: os.Getenv(markDir), Keys: [][]byte{key}, Log: log})
 	if err != nil {
 		return err
 	}
