@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"cmd/internal/vmlab/guest":  {"cmd/internal/vmlab/wire"},
 	"cmd/internal/vmlab/wire":   {},
 	"cmd/internal/lab":          {"config", "reconcile", "reconcile/journal", "cmd/internal/api", "cmd/internal/lab/standin"},
+	"cmd/internal/lab/chaos":    {},
 	"cmd/internal/lab/standin":  {},
 }
 

@@ -26,6 +26,7 @@ type bootSpec struct {
 	Conf, Key []byte
 	HostsFile string
 	Disks     []int // numbers of its loop devices, in the order of the disks
+	OwnDisk   int   // number of the loop device of its own disk, for State; -1: it has none
 	Addresses map[string]netip.Prefix
 	Service   []string
 	Files     []File

@@ -38,6 +38,18 @@ func storageHangs(ctx context.Context, s *stint, f plannedFault) (undoing, strin
 		"storage of " + f.group.name + " hangs", s.l.Hang(ctx, f.host, f.group.mount)
 }
 
+// filler takes all room of a host's own disk.
+const filler = stateInside + "/filler"
+
+func ownDiskHangs(ctx context.Context, s *stint, f plannedFault) (undoing, string, error) {
+	return func(ctx context.Context) error { return s.l.Unhang(ctx, f.host) }, "", s.l.Hang(ctx, f.host, stateInside)
+}
+
+func ownDiskFull(ctx context.Context, s *stint, f plannedFault) (undoing, string, error) {
+	return func(ctx context.Context) error { return s.inside(ctx, f.host, "rm", "-f", filler) }, "",
+		s.inside(ctx, f.host, "sh", "-c", "fallocate -l $(($(stat -f -c '%a * %S' "+stateInside+"))) "+filler+"; dd if=/dev/zero bs=4096 status=none >>"+filler+" 2>/dev/null; test -s "+filler)
+}
+
 func deviceGone(ctx context.Context, s *stint, f plannedFault) (undoing, string, error) {
 	dev := fmt.Sprintf("/dev/shared%d", f.group.disk)
 	return func(ctx context.Context) error { return s.inside(ctx, f.host, "mv", "-n", dev+".gone", dev) },

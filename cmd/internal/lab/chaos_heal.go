@@ -57,7 +57,8 @@ func (s *stint) mend(ctx context.Context, all bool) error {
 		}
 		if !h.On {
 			errs = append(errs, s.l.Start(ctx, h.Name))
-			continue // its service starts with it
+			s.l.Exec(ctx, h.Name, "rm", "-f", filler) // if it is there
+			continue                                  // its service starts with it
 		}
 		if all {
 			s.l.SignalService(ctx, h.Name, syscall.SIGCONT) // if it runs
@@ -65,6 +66,7 @@ func (s *stint) mend(ctx context.Context, all bool) error {
 				dev := fmt.Sprintf("/dev/shared%d", g.disk)
 				s.l.Exec(ctx, h.Name, "mv", "-n", dev+".gone", dev) // if it is gone
 			}
+			s.l.Exec(ctx, h.Name, "rm", "-f", filler) // if it is there
 		}
 		running, err := s.l.Running(ctx, h.Name, serviceName)
 		if err == nil && !running {

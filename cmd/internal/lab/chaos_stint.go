@@ -99,7 +99,7 @@ func (s *stint) options() Options {
 			o.Hosts = append(o.Hosts, h)
 		}
 	}
-	o.Disks, o.DiskMiB = len(s.groups), 64
+	o.Disks, o.DiskMiB, o.StateMiB = len(s.groups), 64, 512
 	if s.r.Store == "disk" {
 		o.Disks++
 		o.Extra += fmt.Sprintf("\n[lease]\nstore  = \"disk\"\ndevice = \"/dev/shared%d\"\n", len(s.groups))

@@ -59,7 +59,7 @@ func (s *stint) write(ctx context.Context, h HostState, g chaosGroup, i int) {
 	s.mu.Unlock()
 	ctx, cancel := within(ctx, 5*time.Second)
 	defer cancel()
-	err := s.l.Spawn(ctx, h.Name, w.name, binaryInside, "lab-writer", "--to", g.target(), "--id", w.id, "--record", stateInside+"/"+recordOf(w.id))
+	err := s.l.Spawn(ctx, h.Name, w.name, binaryInside, "lab-writer", "--to", g.target(), "--id", w.id, "--record", socketsInside+"/"+recordOf(w.id))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// It may run although nobody said so: its record tells.
@@ -102,7 +102,7 @@ func (s *stint) records(group string, on func(host string) bool) ([][]sent, erro
 		if w.group != group || !on(w.host) {
 			continue
 		}
-		f, err := os.Open(filepath.Join(s.l.Dir(), w.host, recordOf(w.id)))
+		f, err := os.Open(filepath.Join(s.l.run, w.host, "lab", recordOf(w.id)))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // it never ran
 		}

@@ -86,6 +86,10 @@ func (h *host) startLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	own, err := h.attachOwn(ctx)
+	if err != nil {
+		return err
+	}
 	log, err := os.OpenFile(filepath.Join(h.s.Dir, h.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (h *host) startLocked(ctx context.Context) error {
 	}
 	spec := bootSpec{
 		Lab: h.s.Name, Name: h.Name, BootID: newBootID(), Binary: h.s.Binary, Root: root, State: state, Sockets: sockets,
-		Conf: h.s.Conf, Key: h.s.Key, HostsFile: h.s.hostsFile(), Disks: numbers, Addresses: h.Addresses, Cgroup: h.cgroup != "",
+		OwnDisk: own, Conf: h.s.Conf, Key: h.s.Key, HostsFile: h.s.hostsFile(), Disks: numbers, Addresses: h.Addresses, Cgroup: h.cgroup != "",
 	}
 	for _, f := range h.s.Files {
 		if f.on(h.Host) {
@@ -131,7 +135,7 @@ func (h *host) startLocked(ctx context.Context) error {
 	h.mu.Lock()
 	h.bootID = spec.BootID
 	h.mu.Unlock()
-	return h.s.watch.add(h.Name, h.pid, h.loops)
+	return h.s.watch.add(h.Name, h.pid, h.loops[:len(numbers)])
 }
 
 // cables are the networks that the host is on, in fixed order: its interfaces are
@@ -163,6 +167,29 @@ func (h *host) attach() ([]int, error) {
 		numbers = append(numbers, d.number)
 	}
 	return numbers, nil
+}
+
+// attachOwn gives the host its own disk for its state and returns the number of its
+// loop device, -1 if it has none. The disk is made at the first boot. Of its loop
+// devices it is the last.
+func (h *host) attachOwn(ctx context.Context) (int, error) {
+	if h.s.StateMiB == 0 || len(h.Service) == 0 {
+		return -1, nil
+	}
+	path := filepath.Join(h.s.Dir, h.Name+".img")
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if err := makeDisk(ctx, path, h.s.StateMiB, smallExt4); err != nil {
+			return -1, err
+		}
+	}
+	h.s.disks.Lock()
+	defer h.s.disks.Unlock()
+	d, err := attachLoop(path)
+	if err != nil {
+		return -1, err
+	}
+	h.loops = append(h.loops, d)
+	return d.number, nil
 }
 
 // launch starts process 1 in namespaces of its own. It dies with this process.

@@ -47,7 +47,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err := Down(ctx, o.Name); err != nil {
 		return nil, err
 	}
-	c := charge{Name: o.Name, Dir: o.Dir, Binary: o.Binary, Hosts: o.Hosts, Disks: o.Disks, DiskMiB: o.DiskMiB,
+	c := charge{Name: o.Name, Dir: o.Dir, Binary: o.Binary, Hosts: o.Hosts, Disks: o.Disks, DiskMiB: o.DiskMiB, StateMiB: o.StateMiB,
 		Format: o.Format, Conf: []byte(o.Config(o) + o.Extra), Key: newKey(), Services: o.Services && o.Profile == "", Files: o.Files,
 		LifeLine: o.LifeLine, Nice: o.Nice}
 	run := runDir(o.Name)

@@ -23,6 +23,10 @@ type Options struct {
 	Disks   int      // shared disks, /dev/shared0 upwards; 0 means 1, negative none
 	DiskMiB int      // size of each; 0 means 256
 	Format  []string // command that makes a file system, the image is appended; nil is a small ext4
+	// StateMiB gives every host that has a service a disk of its own, of this size, for
+	// its state: a power cut takes from it what was not forced to it, and it can be
+	// full. 0: its state is a folder of the machine, which loses nothing.
+	StateMiB int
 
 	// Config makes the file /etc/understudy/understudy.toml of every host. Nil is
 	// [DefaultConfig].
@@ -181,15 +185,18 @@ func (o Options) withDefaults() (Options, error) {
 		o.DiskMiB = 256
 	}
 	if o.Format == nil {
-		// No lazy initialisation: nothing may write to the disk that the hosts did not ask for.
-		o.Format = []string{"mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-N", "4096", "-J", "size=4",
-			"-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"}
+		o.Format = smallExt4
 	}
 	if o.Config == nil {
 		o.Config = DefaultConfig
 	}
 	return o, nil
 }
+
+// smallExt4 makes a small file system. No lazy initialisation: nothing may write to
+// the disk that the hosts did not ask for.
+var smallExt4 = []string{"mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-N", "4096", "-J", "size=4",
+	"-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"}
 
 // runDir holds a lab's sockets and its record; it is what makes a name taken.
 func runDir(name string) string { return filepath.Join("/run/understudy-lab", name) }

@@ -33,7 +33,11 @@ func buildRoot(s *bootSpec) error {
 	for _, d := range []string{"root", "srv", "mnt", "var/log", "run/understudy"} {
 		r.mkdir(d)
 	}
-	r.bind(s.State, stateInside, false)
+	if s.OwnDisk >= 0 {
+		r.mount(fmt.Sprintf("/dev/loop%d", s.OwnDisk), stateInside, "ext4", unix.MS_NOSUID|unix.MS_NODEV, "")
+	} else {
+		r.bind(s.State, stateInside, false)
+	}
 	r.bind(s.Sockets, socketsInside, false)
 	r.bind(s.Binary, binaryInside, true)
 	r.link("understudy", "opt/understudy/bin/fence_lab")

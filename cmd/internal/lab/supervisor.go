@@ -29,6 +29,7 @@ type charge struct {
 	Name, Dir, Binary string
 	Hosts             []Host
 	Disks, DiskMiB    int
+	StateMiB          int
 	Format            []string
 	Conf, Key         []byte
 	Services          bool

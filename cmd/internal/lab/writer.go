@@ -24,7 +24,7 @@ import (
 //	s NUMBER TIME
 //	a NUMBER TIME PLACE
 //
-// with times of CLOCK_MONOTONIC in nanoseconds. The record outlives the host.
+// with times of CLOCK_MONOTONIC in nanoseconds. The record lies outside the host and outlives it.
 func writerMain(args []string, errw io.Writer) int {
 	flags := flag.NewFlagSet("lab-writer", flag.ContinueOnError)
 	flags.SetOutput(errw)
