@@ -33,7 +33,7 @@ func needRoot(t *testing.T) {
 func up(t *testing.T, o Options) (context.Context, *Lab) {
 	t.Helper()
 	needRoot(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	t.Cleanup(cancel)
 	if o.Name == "" {
 		o.Name = fmt.Sprintf("t%d", os.Getpid()%100000)
