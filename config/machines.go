@@ -58,7 +58,9 @@ func (b *builder) node(f *fileNode) {
 	for i := range f.Fence {
 		n.Fences = append(n.Fences, *b.fence(&f.Fence[i], methodOf(what, i, len(f.Fence))))
 	}
-	if f.lacks("fence", len(f.Fence)) && !b.isExternal() {
+	if f.lacks("fence", len(f.Fence)) && b.config.Lease.Store == StoreDisk {
+		b.unfenced(f.line, what)
+	} else if f.lacks("fence", len(f.Fence)) && !b.isExternal() {
 		b.add(ruleNoFence, f.line, "write fence = { agent = ..., options = { ... } }",
 			"%s has no fence: after its crash its groups wait until it is rebooted or confirmed down", what)
 	}

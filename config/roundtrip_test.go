@@ -75,6 +75,9 @@ func anyConfig(t *rapid.T) *config.Config {
 	if rapid.IntRange(0, 3).Draw(t, "disk") == 0 {
 		c.Lease.Store, c.Lease.Tick, c.Lease.Election, c.Lease.PeerPort = config.StoreDisk, 0, 0, 0
 		c.Lease.Endpoints, c.Lease.TLS, c.Lease.Device = nil, config.TLS{}, anyPath.Draw(t, "device")
+		if c.Watchdog.Mode == config.WatchdogRequired {
+			c.Lease.TTL, c.Lease.Margin, c.Watchdog.OnLeave = 31*time.Second, 9300*time.Millisecond, config.LeaveArmed
+		}
 	}
 	external := rapid.Bool().Draw(t, "external")
 	if external {
@@ -95,7 +98,11 @@ func anyConfig(t *rapid.T) *config.Config {
 		for k := range networks {
 			n.Addresses = append(n.Addresses, address(k, i+1))
 		}
-		for range rapid.IntRange(0, 3).Draw(t, "fences") {
+		fences := rapid.IntRange(0, 3).Draw(t, "fences")
+		if c.Lease.Store == config.StoreDisk && c.Watchdog.Mode != config.WatchdogRequired {
+			fences = max(fences, 1)
+		}
+		for range fences {
 			if external {
 				break
 			}

@@ -124,6 +124,9 @@ const (
 	ruleWatchdogFallback  = "C106"
 	ruleWatchdogOff       = "C107"
 	ruleWatchdogStops     = "C108"
+	ruleDiskUnguarded     = "C109"
+	ruleWatchdogContained = "C110"
+	ruleWatchdogLeave     = "C111"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -233,10 +236,13 @@ var rules = []Rule{
 	{ruleLogVolume, Error, "the log of a file system is in its volume group, or it would not be there after a takeover"},
 	{ruleDiskTakeover, Warning, "a takeover by what the shared disk shows ends within 1.2 × ttl: a look, the drift of clocks and three requests ≤ ttl / 5"},
 	{ruleWatchdogSeconds, Error, "a watchdog's timeout and pretimeout are whole seconds, as the kernel counts them, and the pretimeout is the shorter"},
-	{ruleWatchdogBound, Warning, "where silence on the shared disk is evidence, the watchdog has reset the host within the ttl: ttl − margin + release + timeout ≤ ttl, or a takeover waits longer"},
+	{ruleWatchdogBound, Warning, "where silence on the shared disk is evidence beside fences, the watchdog has reset the host within the ttl: release + timeout + 1 s ≤ margin, or a takeover waits longer where a fence fails"},
 	{ruleWatchdogFallback, Error, "a fallback belongs to an optional watchdog, since it is weaker than one"},
 	{ruleWatchdogOff, Warning, "a watchdog that is declared is used"},
 	{ruleWatchdogStops, Warning, "the watchdog's release covers what the applications of a group may take to stop"},
+	{ruleDiskUnguarded, Error, "with the store on a shared disk a node without a fence has a required watchdog, or nobody could ever take over from it"},
+	{ruleWatchdogContained, Error, "with the store on a shared disk the watchdog of a node without a fence has reset its host within the ttl: release + timeout + 1 s ≤ margin"},
+	{ruleWatchdogLeave, Error, "a watchdog on which the other nodes count is not switched off while something is held"},
 }
 
 var severities = func() map[string]Severity {

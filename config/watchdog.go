@@ -59,15 +59,23 @@ type Watchdog struct {
 
 // WatchdogBound is how long after a node's last renewal, seen from wherever it was
 // seen, that node's host has certainly been reset, if it still held something:
-// its own deadline, the time it had to let go, and the device's timeout. Clocks of
+// its own deadline, the time it had to let go, the device's timeout, and a second for
+// a feeding that came too late and was cut to that. Clocks of
 // two hosts that drift apart are the caller's to add. Zero: there is no such bound,
 // since no watchdog is required.
 func (c *Config) WatchdogBound() time.Duration {
 	if c.Watchdog.Mode != WatchdogRequired {
 		return 0
 	}
-	return c.Lease.TTL - c.Lease.Margin + c.Watchdog.Release + c.Watchdog.Timeout
+	return c.Lease.TTL - c.Lease.Margin + c.Watchdog.resets()
 }
+
+// resets is how long after its own lease deadline a host is reset at the latest.
+func (w *Watchdog) resets() time.Duration { return w.Release + w.Timeout + lateFeeding }
+
+// lateFeeding is what a feeding that was held up on its way adds at most: the shortest
+// count of a device.
+const lateFeeding = time.Second
 
 func (b *builder) watchdog() {
 	f, w := &b.file.Watchdog, &b.config.Watchdog
@@ -125,12 +133,8 @@ func (b *builder) watchdogTimes(f *fileWatchdog, w *Watchdog, onDisk bool) {
 	if w.Mode == WatchdogOff || f.Timeout.bad || f.Release.bad || f.Mode.bad {
 		return
 	}
-	l, lf := &b.config.Lease, &b.file.Lease
-	line := max(f.Timeout.line, f.Release.line, lf.TTL.line, lf.Margin.line, f.line, 1)
-	if reset := l.TTL - l.Margin + w.Release + w.Timeout; onDisk && w.Mode == WatchdogRequired && reset > l.TTL && !lf.TTL.bad && !lf.Margin.bad {
-		b.add(ruleWatchdogBound, line, "raise margin (and ttl), or lower the watchdog's release or timeout",
-			"ttl %s − margin %s + release %s + timeout %s = %s is more than ttl %s, and without a fence a takeover waits for it",
-			short(l.TTL), short(l.Margin), short(w.Release), short(w.Timeout), short(reset), short(l.TTL))
+	if onDisk && w.Mode == WatchdogRequired {
+		b.watchdogOnDisk(f, w)
 	}
 }
 

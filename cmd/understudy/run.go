@@ -25,6 +25,7 @@ import (
 	"understudy/observers/files"
 	"understudy/reconcile"
 	"understudy/reconcile/act"
+	"understudy/reconcile/act/watchdog"
 	"understudy/reconcile/journal"
 	"understudy/reconcile/loop"
 )
@@ -135,7 +136,8 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	defer host.Close()
 	tasks.Go(func() error { return host.Run(ctx) })
 
-	st, err := openOwnership(ctx, cfg, ownership{node: node, boot: boot, dir: c.stateDir, keys: keys, peers: peers, host: host, log: log})
+	var dog atomic.Pointer[watchdog.Watchdog] // made below: it asks the keeper for the lease
+	st, err := openOwnership(ctx, cfg, ownership{node: node, boot: boot, dir: c.stateDir, keys: keys, peers: peers, host: host, log: log, guarded: guardedBy(cfg, dog.Load)})
 	if err != nil {
 		cancel()
 		return errors.Join(err, tasks.Wait())
@@ -145,6 +147,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	tasks.Go(func() error { keepOwnFacts(ctx, cfg, node, c.stateDir, seen.Look, own.Store); return nil })
 	last := &lastWords{peers: peers, journal: jr, log: log}
 	guard := c.openWatchdog(cfg, boot, st, last, log)
+	dog.Store(guard)
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: st.keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, authority: st.authority, seen: seen, log: log},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -55,6 +56,8 @@ type ownership struct {
 	peers           *observers.Peers
 	host            *act.Host
 	log             *slog.Logger
+	// guarded is the watchdog bound that holds for this host now, for others to count on.
+	guarded func() time.Duration
 }
 
 // openOwnership opens the store that the file names, with who keeps the lease in it.

@@ -27,6 +27,18 @@ func (c *common) openWatchdog(cfg *config.Config, boot string, st store, last *l
 	})
 }
 
+// guardedBy is the watchdog bound of the file as long as the watchdog is armed and
+// proven, zero otherwise.
+func guardedBy(cfg *config.Config, dog func() *watchdog.Watchdog) func() time.Duration {
+	bound := cfg.WatchdogBound()
+	return func() time.Duration {
+		if w := dog(); w != nil && w.Guards() {
+			return bound
+		}
+		return 0
+	}
+}
+
 // watchdogTick is how often the deadline follows the lease.
 func watchdogTick(cfg *config.Config) time.Duration {
 	return max(20*time.Millisecond, min(cfg.Lease.Renew/2, cfg.Watchdog.Release/4, 500*time.Millisecond))

@@ -84,7 +84,14 @@ func (f *feeder) feed() {
 	f.fed.Store(int64(now)) // it may have been later, never earlier
 	if int64(f.clock()) >= f.deadline.Load() {
 		f.late.Add(1)
-		_ = f.dev.SetTimeout(time.Second) // starts no count that is longer
+		f.takeBack()
+	}
+}
+
+// takeBack starts the shortest count that the device has. config.WatchdogBound has a
+// second for it.
+func (f *feeder) takeBack() {
+	for d := time.Second; d < f.timeout && f.dev.SetTimeout(d) != nil; d += time.Second {
 	}
 }
 

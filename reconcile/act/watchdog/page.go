@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// A page keeps the deadline for the next start of the program: without it, a program
-// that is killed and started again and again would feed the device at every start.
+// A page keeps the deadline for the next start of the program, and the timeout of the
+// device: without it, a program that is killed and started again and again would feed
+// the device at every start, and one that is started with a longer timeout would reset
+// the host later than others count on.
 // It lies where files are gone after a boot (/run), and is written by whoever moves
 // the deadline, never by the feeder.
 type page struct {
@@ -18,34 +20,43 @@ type page struct {
 	boot string
 	file *os.File
 	last time.Duration
+
+	timeout time.Duration // of the device, kept with every deadline
 }
 
-// load reads the deadline that an earlier run of this boot has left, never if that
-// held nothing or if there was none. What cannot be read is taken for a deadline that
-// has passed: this boot has held something.
-func (p *page) load() (time.Duration, error) {
+// load reads the deadline that an earlier run of this boot has left, and its timeout;
+// never if that held nothing or if there was none. What cannot be read is taken for a
+// deadline that has passed: this boot has held something. A zero timeout is not known.
+func (p *page) load() (deadline, timeout time.Duration, err error) {
 	data, err := os.ReadFile(p.path)
 	if errors.Is(err, os.ErrNotExist) {
-		return never, nil
+		return never, 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("cannot read the deadline of the last run: %w", err)
+		return 0, 0, fmt.Errorf("cannot read the deadline of the last run: %w", err)
 	}
 	var sum uint32
 	var boot string
-	var deadline int64
 	text, _, _ := strings.Cut(string(data), "\n")
-	if _, err := fmt.Sscanf(text, "%08x %s %d", &sum, &boot, &deadline); err != nil || sum != checksum(boot, time.Duration(deadline)) {
-		return 0, fmt.Errorf("cannot read the deadline of the last run: %s is damaged — stop what this host holds, remove the file, and start anew", p.path)
+	n, err := fmt.Sscanf(text, "%08x %s %d %d", &sum, &boot, &deadline, &timeout)
+	if n == 3 { // of a program that kept no timeout
+		timeout, err = 0, nil
+	}
+	if err != nil || sum != checksum(boot, deadline, timeout) {
+		return 0, 0, fmt.Errorf("cannot read the deadline of the last run: %s is damaged — stop what this host holds, remove the file, and start anew", p.path)
 	}
 	if boot != p.boot {
-		return never, nil // it lies on a disk
+		return never, 0, nil // it lies on a disk
 	}
-	return time.Duration(deadline), nil
+	return deadline, timeout, nil
 }
 
-func checksum(boot string, deadline time.Duration) uint32 {
-	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%s %d", boot, deadline))
+func checksum(boot string, deadline, timeout time.Duration) uint32 {
+	text := fmt.Appendf(nil, "%s %d", boot, deadline)
+	if timeout > 0 {
+		text = fmt.Appendf(text, " %d", timeout)
+	}
+	return crc32.ChecksumIEEE(text)
 }
 
 // save keeps a deadline. One write of one line: a kill leaves the old or the new.
@@ -60,7 +71,7 @@ func (p *page) save(deadline time.Duration) error {
 		}
 		p.file = f
 	}
-	line := fmt.Sprintf("%08x %s %-20d\n", checksum(p.boot, deadline), p.boot, deadline)
+	line := fmt.Sprintf("%08x %s %-20d %-20d\n", checksum(p.boot, deadline, p.timeout), p.boot, deadline, p.timeout)
 	if _, err := p.file.WriteAt([]byte(line), 0); err != nil {
 		return fmt.Errorf("cannot keep the deadline for the next start: %w", err)
 	}

@@ -38,9 +38,11 @@ type Options struct {
 type Watchdog struct {
 	opt      Options
 	deadline atomic.Int64
+	guards   atomic.Pointer[feeder] // what feeds a device; nil: nothing does
 
 	mu       sync.Mutex // guards what follows
 	page     page
+	timeout  time.Duration // that is asked of a device
 	feeder   *feeder
 	path     string
 	support  Support
@@ -69,11 +71,19 @@ func New(opt Options) *Watchdog {
 	if opt.Class == "" {
 		opt.Class = sysfs
 	}
-	w := &Watchdog{opt: opt, page: page{path: opt.File, boot: opt.BootID}, warn: make(chan string, 1)}
-	left, err := w.page.load()
+	w := &Watchdog{opt: opt, page: page{path: opt.File, boot: opt.BootID}, timeout: opt.Config.Timeout, warn: make(chan string, 1)}
+	left, timeout, err := w.page.load()
 	if err != nil {
 		opt.Log.Error("watchdog is not fed before this node has a lease or holds nothing", "err", err)
 	}
+	if left != never && timeout > 0 && timeout < w.timeout {
+		// The others may count on the earlier one: a longer one would be armed by this
+		// start before they could hear of it.
+		opt.Log.Warn("watchdog keeps the timeout that it had when this host took up what it holds; a start that holds nothing takes the new one",
+			"timeout", timeout, "declared", w.timeout)
+		w.timeout = timeout
+	}
+	w.page.timeout = w.timeout
 	w.held = left != never
 	w.deadline.Store(int64(left))
 	return w
@@ -113,6 +123,9 @@ func (w *Watchdog) armLocked() error {
 		}
 	}
 	f.start()
+	if f.dev != nil {
+		w.guards.Store(f)
+	}
 	if err := *f.raised.Load(); err != nil {
 		w.opt.Log.Warn("watchdog's thread has no priority; a busy host may be reset", "err", err)
 	}
@@ -149,7 +162,8 @@ func (w *Watchdog) feederLocked() (*feeder, error) {
 
 // openLocked opens one device and proves that it has the timeout.
 func (w *Watchdog) openLocked(path string) (Device, time.Duration, error) {
-	c := w.opt.Config
+	c, timeout := w.opt.Config, w.timeout
+	counting := attribute(w.opt.Class, path, "state") == "active" // for an earlier run of ours
 	dev, err := w.opt.Open(path)
 	if err != nil {
 		return nil, 0, err
@@ -157,25 +171,26 @@ func (w *Watchdog) openLocked(path string) (Device, time.Duration, error) {
 	got := time.Duration(0)
 	s, err := dev.Support()
 	if err == nil && s.SetTimeout {
-		err = dev.SetTimeout(c.Timeout)
+		err = dev.SetTimeout(timeout)
 	}
 	if err == nil {
 		got, err = dev.Timeout()
 	}
 	switch {
 	case err != nil:
-	case got > c.Timeout:
-		err = fmt.Errorf("it takes %s for a timeout of %s — write a timeout that it has", got, c.Timeout)
-	case got < time.Second || got < c.Timeout/2:
-		err = fmt.Errorf("it has a timeout of %s, and %s is asked for", got, c.Timeout)
+	case got > timeout:
+		err = fmt.Errorf("it takes %s for a timeout of %s — write a timeout that it has", got, timeout)
+	case got < time.Second || got < timeout/2:
+		err = fmt.Errorf("it has a timeout of %s, and %s is asked for", got, timeout)
 	case c.Pretimeout > 0 && s.Pretimeout:
 		if perr := dev.SetPretimeout(c.Pretimeout); perr != nil {
 			w.opt.Log.Warn("pretimeout was not set", "device", path, "err", perr)
 		}
 	}
 	if err != nil {
-		// Opening has started it, and it is of no use.
-		return nil, 0, errors.Join(fmt.Errorf("cannot use %s: %w", path, err), dev.Close(s.MagicClose))
+		// Opening has started it, and it is of no use. One that counted before may be what
+		// the others count on.
+		return nil, 0, errors.Join(fmt.Errorf("cannot use %s: %w", path, err), dev.Close(s.MagicClose && !(counting && w.held)))
 	}
 	w.path, w.support, w.nowayout = path, s, attribute(w.opt.Class, path, "nowayout") == "1"
 	return dev, got, nil
@@ -221,6 +236,13 @@ func (w *Watchdog) readyLocked() error {
 		return fmt.Errorf("the watchdog %s does not count: its time left does not go down, or feeding does not make it good — name another device", w.path)
 	}
 	return nil
+}
+
+// Guards reports whether a device is armed, proven and fed without an error, so that
+// it resets this host when it must. A fallback is none. It waits for nothing.
+func (w *Watchdog) Guards() bool {
+	f := w.guards.Load()
+	return f != nil && f.state.Load() == proven && f.errno.Load() == 0
 }
 
 // Holding says what is held here, after a pass of the loop.
@@ -343,6 +365,7 @@ func (w *Watchdog) Close(leaving bool) {
 		return
 	}
 	w.feeder = nil
+	w.guards.Store(nil)
 	f.end()
 	if f.dev == nil {
 		return

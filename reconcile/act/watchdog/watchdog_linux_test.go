@@ -2,6 +2,7 @@ package watchdog
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -365,22 +366,24 @@ func TestCandidates(t *testing.T) {
 // deadline that has passed.
 func FuzzPage(f *testing.F) {
 	f.Add([]byte("00000000 b1 5\n"))
+	f.Add(fmt.Appendf(nil, "%08x b1 5\n", checksum("b1", 5, 0)))
+	f.Add(fmt.Appendf(nil, "%08x b1 5 6000000000\n", checksum("b1", 5, 6*time.Second)))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), "page")
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := page{path: path, boot: "b1"}
-		if d, err := p.load(); err != nil && d != 0 {
-			t.Errorf("deadline %d with %v", d, err)
+		p := page{path: path, boot: "b1", timeout: 9 * time.Second}
+		if d, timeout, err := p.load(); err != nil && (d != 0 || timeout != 0) {
+			t.Errorf("deadline %d, timeout %s with %v", d, timeout, err)
 		}
 		for _, want := range []time.Duration{7 * time.Second, never} {
 			if err := p.save(want); err != nil {
 				t.Fatal(err)
 			}
-			if d, err := p.load(); err != nil || d != want {
-				t.Errorf("saved %d, loaded %d, %v", want, d, err)
+			if d, timeout, err := p.load(); err != nil || d != want || timeout != p.timeout {
+				t.Errorf("saved %d, loaded %d, timeout %s, %v", want, d, timeout, err)
 			}
 		}
 		p.close()

@@ -115,7 +115,7 @@ func (s *Store) put(ctx context.Context, b block) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b.Beats = maps.Clone(s.mine.Beats)
+	b.Beats, b.Bound = maps.Clone(s.mine.Beats), s.guarded()
 	b.seq = s.seq + 1
 	head, tail, err := b.encode(s.key, s.place)
 	if err != nil {
@@ -143,6 +143,19 @@ func (s *Store) put(ctx context.Context, b block) error {
 	}
 	s.mu.Unlock()
 	return nil
+}
+
+// guarded is the bound that this block declares. An incarnation that has had no lease
+// yet declares none: what it may hold is held since the lease of an earlier one, which
+// may have run with another file.
+func (s *Store) guarded() time.Duration {
+	switch {
+	case !s.leased:
+		return 0
+	case s.opts.Guarded == nil:
+		return s.opts.WatchdogBound
+	}
+	return s.opts.Guarded()
 }
 
 // enter waits for this incarnation's own turn: it makes one change at a time.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 const (
@@ -38,6 +39,12 @@ type block struct {
 	Boot  string `json:"boot"`
 	Nonce string `json:"nonce"` // of the incarnation: one opening of the device by one process
 	Join  uint64 `json:"join"`  // grows with each incarnation of the node
+
+	// Bound is how long after the sending of its last renewal the host of this
+	// incarnation has been reset if it still holds something, as it was guarded when
+	// this was written. Zero: its silence says nothing; so do slots that were written
+	// before there was such a field.
+	Bound time.Duration `json:"bound,omitempty"`
 
 	Begun   ballot `json:"begun"`             // mbal of the paper: the highest ballot begun
 	Voted   ballot `json:"voted"`             // bal: the ballot at which Value was written

@@ -279,21 +279,24 @@ func TestOutlasted(t *testing.T) {
 	const ttl, bound = 10 * time.Second, 11 * time.Second
 	for _, c := range []struct {
 		name     string
-		bound    time.Duration
-		watching bool // y is there before x falls silent
+		bound    time.Duration // by the file of y
+		holder   time.Duration // by the file of x
+		watching bool          // y is there before x falls silent
 		least    time.Duration
 		most     time.Duration // zero: never
 	}{
-		{"watched from its last beat", bound, true, bound, bound + time.Second},
-		{"no more than the ttl", 9 * time.Second, true, ttl, ttl + time.Second},
-		{"within 1.2 ttl", ttl, true, ttl, ttl * 12 / 10},
-		{"seen first when it was silent", bound, false, bound, bound + 2*ttl},
-		{"no watchdog", 0, true, 0, 0},
+		{"watched from its last beat", bound, bound, true, bound, bound + time.Second},
+		{"no more than the ttl", 9 * time.Second, 9 * time.Second, true, ttl, ttl + time.Second},
+		{"within 1.2 ttl", ttl, ttl, true, ttl, ttl * 12 / 10},
+		{"seen first when it was silent", bound, bound, false, bound, bound + 2*ttl},
+		{"no watchdog", 0, 0, true, 0, 0},
+		{"the holder runs with a file without one", bound, 0, true, 0, 0},
+		{"the holder runs with a file with a longer one", ttl, bound, true, bound, bound + time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPlatter(t)
-				x, _ := join(t, p, "x", "x1")
+				x := joinBound(t, p, "x", "x1", c.holder)
 				open := func() *Store {
 					o := quick
 					o.Node, o.Boot, o.TTL, o.WatchdogBound = "y", "y1", ttl, c.bound

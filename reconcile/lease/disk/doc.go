@@ -94,5 +94,12 @@
 // last renewal that counted was sent before its beat was seen; bound later the host
 // has been reset, or holds nothing. The time is counted from the look that first
 // showed the last beat, or, by a node that has not seen it, from its own first look
-// that showed that the lease had ended: it could not be renewed after that.
+// that showed that the lease had ended: it could not be renewed after that. A gap in
+// the watch begins it anew.
+//
+// The bound is the holder's own word, beside each of its beats: it may run with another
+// file than this node, and its watchdog may be armed late, or be dead. A slot without
+// one is no evidence, whatever the file here says; the longer of its word and of the
+// file here counts. What is declared holds from the beat on that declares it: a holder
+// whose watchdog has died says so with its next one.
 package disk

@@ -65,7 +65,7 @@ func TestOutlastedAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 8 * time.Second
 		p := newPlatter(t)
-		x, _ := join(t, p, "x", "x1")
+		x := joinBound(t, p, "x", "x1", bound)
 		y, _ := join(t, p, "y", "y1")
 		id, err := x.Grant(t.Context(), "x", "x1", 2*time.Second)
 		if err != nil {
@@ -75,13 +75,7 @@ func TestOutlastedAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		wait(t, y, func(v reconcile.StoreView) bool { return v.Live["x"] == "" })
-		o := quick
-		o.Node, o.Boot, o.WatchdogBound = "y", "y2", bound
-		again, err := Open(t.Context(), &path{p: p}, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { again.Close(); again.lane.wg.Wait() })
+		again := joinBound(t, p, "y", "y2", bound)
 		took := wait(t, again, func(v reconcile.StoreView) bool { return v.Outlasted["x"] == "x1" })
 		if took < bound || took > bound+time.Second {
 			t.Errorf("outlasted %s after the first look, want %s", took, bound)

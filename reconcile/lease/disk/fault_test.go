@@ -195,3 +195,16 @@ func trouble(r *rand.Rand, often float64) func(write bool, off int64, n int) fat
 }
 
 func newRand(seed int64) *rand.Rand { return rand.New(rand.NewSource(seed)) }
+
+// joinBound joins as a node whose file has a watchdog bound.
+func joinBound(t *testing.T, p *platter, node, boot string, bound time.Duration) *Store {
+	t.Helper()
+	o := quick
+	o.Node, o.Boot, o.WatchdogBound = node, boot, bound
+	s, err := Open(t.Context(), &path{p: p}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(); s.lane.wg.Wait() })
+	return s
+}

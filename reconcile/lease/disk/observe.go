@@ -33,6 +33,31 @@ func (r reading) beat(slot int, id int64) uint64 {
 	return r.blocks[slot].Beats[id]
 }
 
+// bound is the watchdog bound of a boot whose last lease was seen as w, by its own
+// word: the file here may say something else. It is the longest of the incarnation
+// that had the lease and of all later ones of that boot, which may run with another
+// file and have had no lease of their own yet. Zero: one of them is not guarded, or
+// nothing is known of it.
+func (r reading) bound(node string, w watched) time.Duration {
+	var since uint64
+	if w.id != 0 && w.slot < len(r.blocks) {
+		if b := r.blocks[w.slot]; b != nil && b.Node == node && b.Boot == w.boot {
+			since = b.Join
+		}
+	}
+	var most time.Duration
+	for _, b := range r.blocks {
+		if b == nil || b.Node != node || b.Boot != w.boot || b.Join < since {
+			continue
+		}
+		if b.Bound <= 0 {
+			return 0
+		}
+		most = max(most, b.Bound)
+	}
+	return most
+}
+
 // observe takes note of what a look shows of every lease and request of a chosen
 // state. Looks may come in any order; an older one than the last says nothing new.
 func (s *Store) observe(r reading, v *value) {
@@ -70,6 +95,8 @@ func (s *Store) observe(r reading, v *value) {
 			continue
 		case !known || w.boot != c.BootID:
 			w = watched{boot: c.BootID, ttl: s.opts.TTL, sign: r.ended}
+		case r.begun.Sub(w.last) > w.ttl/2: // a gap in the watch: there may have been another lease
+			w = watched{boot: c.BootID, ttl: w.ttl, sign: r.ended}
 		case w.id != 0 && r.beat(w.slot, w.id) != w.beat:
 			w.beat, w.sign = r.beat(w.slot, w.id), r.ended
 		}
@@ -165,7 +192,8 @@ func (s *Store) outlasted(r reading, v *value) map[string]string {
 		if _, lives := v.Live[c.Holder]; lives || !ok || w.boot != c.BootID {
 			continue
 		}
-		if Outlasted(r.begun.Sub(w.sign), w.ttl, s.opts.WatchdogBound) {
+		bound := r.bound(c.Holder, w)
+		if bound > 0 && Outlasted(r.begun.Sub(w.sign), w.ttl, max(bound, s.opts.WatchdogBound)) {
 			if out == nil {
 				out = map[string]string{}
 			}

@@ -36,8 +36,12 @@ type Options struct {
 	Settle time.Duration
 	// WatchdogBound is how long after its last renewal a node that still holds
 	// something has been reset by a watchdog that every node must have. Zero: there
-	// is none.
+	// is none, and no silence is evidence here.
 	WatchdogBound time.Duration
+	// Guarded is the bound that holds for this host at the moment of the call: zero
+	// while its watchdog is not armed and proven. It is asked before every write, and
+	// must not wait. Nil: WatchdogBound, always.
+	Guarded func() time.Duration
 }
 
 // Store is a lease.Store on a shared disk. It is one incarnation of its node: a
@@ -54,12 +58,13 @@ type Store struct {
 	joined bool // place is ours
 
 	// turn is held by whoever changes the slot; it guards what follows.
-	turn chan struct{}
-	mine block  // as sent last; it may not have arrived
-	seq  uint64 // of mine
-	good int    // the copy that holds what was completed last
-	seen ballot // the highest one seen
-	ops  uint64
+	turn   chan struct{}
+	leased bool   // it had a lease, or has one in the vote under way
+	mine   block  // as sent last; it may not have arrived
+	seq    uint64 // of mine
+	good   int    // the copy that holds what was completed last
+	seen   ballot // the highest one seen
+	ops    uint64
 
 	mu      sync.Mutex
 	sent    map[uint64][sha256.Size]byte // MACs of our blocks, by sequence
@@ -199,7 +204,11 @@ func (s *Store) Grant(ctx context.Context, node, bootID string, ttl time.Duratio
 	if _, _, err := s.current(ctx); err != nil {
 		return 0, err
 	}
-	id, err := s.agree(ctx, func(v *value, _ reading) (int64, error) { return v.grant(node, bootID, ttl, s.place) })
+	id, err := s.agree(ctx, func(v *value, _ reading) (int64, error) {
+		id, err := v.grant(node, bootID, ttl, s.place)
+		s.leased = s.leased || err == nil
+		return id, err
+	})
 	return lease.LeaseID(id), err
 }
 
