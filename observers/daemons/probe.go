@@ -33,15 +33,26 @@ type verdict struct {
 
 // run asks every probe of an application in turn, up to the first that is bad;
 // that one's name stands before what it said. ok is false if ctx ended first: that
-// says nothing.
-func run(ctx context.Context, app *config.Application) (v verdict, ok bool) {
+// says nothing. A probe that outlives its own kill, since the disk it waits for hangs,
+// is waited for; late is told meanwhile, from another goroutine, that it is bad.
+func run(ctx context.Context, app *config.Application, late func(verdict)) (v verdict, ok bool) {
 	for _, p := range app.Probes {
-		v, ok = ask(ctx, app, p.Command)
-		if !ok || v.probe != reconcile.ProbeGood {
-			if p.Name != "" && ok {
+		named := func(v verdict) verdict {
+			if p.Name != "" {
 				v.why = p.Name + ": " + v.why
 			}
-			return v, ok
+			return v
+		}
+		overdue := time.AfterFunc(app.ProbeLimit+2*drain, func() {
+			late(named(verdict{reconcile.ProbeBad, fmt.Sprintf("no answer within %v, and the kernel does not end it: it waits for a disk, perhaps", app.ProbeLimit)}))
+		})
+		v, ok = ask(ctx, app, p.Command)
+		overdue.Stop()
+		if !ok {
+			return v, false
+		}
+		if v.probe != reconcile.ProbeGood {
+			return named(v), true
 		}
 	}
 	return v, ok

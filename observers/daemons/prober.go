@@ -214,15 +214,18 @@ func (p *Prober) probe(ctx context.Context, n name, r *runner) {
 		case <-pause.C:
 		}
 		began := time.Now()
-		v, ok := run(ctx, &r.target.app)
+		tell := func(v verdict) {
+			if p.tell(ctx, n, v) {
+				p.fire()
+				p.log.InfoContext(ctx, "probe verdict changed", "group", n.group, "app", n.app,
+					"good", v.probe == reconcile.ProbeGood, "reason", v.why, "took", time.Since(began))
+			}
+		}
+		v, ok := run(ctx, &r.target.app, tell)
 		if !ok {
 			return
 		}
-		if p.tell(ctx, n, v) {
-			p.fire()
-			p.log.InfoContext(ctx, "probe verdict changed", "group", n.group, "app", n.app,
-				"good", v.probe == reconcile.ProbeGood, "reason", v.why, "took", time.Since(began))
-		}
+		tell(v)
 		pause.Reset(r.target.app.ProbeInterval)
 	}
 }
