@@ -155,7 +155,7 @@ func perturbStore(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 		c.Pinned = "by operator"
 	case 9: // a shared disk says that a holder has been still for long enough
 		delete(w.Store.Live, c.Holder)
-		w.Down[c.Holder] = w.Down[c.Holder] || c.Holder != ""
+		w.Down[c.Holder] = w.Down[c.Holder] || c.Holder != "" && rapid.Bool().Draw(t, "silent")
 		w.Store.Outlasted = map[string]string{c.Holder: rapid.SampledFrom([]string{c.BootID, "another"}).Draw(t, "outlasted")}
 	}
 	w.Store.Claims[g.Name] = c

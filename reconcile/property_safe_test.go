@@ -146,7 +146,9 @@ func proven(t failer, s *Snapshot, d Decision) {
 			case EvidenceConfirmed:
 				ok = s.Store.Value.Confirms[claim.Holder].BootID == boot
 			case EvidenceWatchdog:
-				ok = s.Store.Value.Outlasted[claim.Holder] == boot && s.Store.Value.Live[claim.Holder] == "" && s.Peer(claim.Holder).State == PeerSilent
+				peer := s.Peer(claim.Holder)
+				ok = s.Store.Value.Outlasted[claim.Holder] == boot && s.Store.Value.Live[claim.Holder] == "" &&
+					(peer.State == PeerSilent || peer.State == PeerHeard && peer.Status.HoldsNothing)
 			case EvidenceRebooted:
 				live, peer := s.Store.Value.Live[claim.Holder], s.Peer(claim.Holder)
 				ok = claim.Holder == s.Node && s.BootID != boot || live != "" && live != boot ||

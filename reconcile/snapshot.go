@@ -223,6 +223,9 @@ type NodeStatus struct {
 	Groups     []GroupStatus `json:"groups"`   // groups it may hold, in file order
 	Leader     bool          `json:"leader,omitempty"`
 	Stopping   bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
+	// HoldsNothing: nothing of any group is held there or being taken up, as it has told
+	// its watchdog. False as well if that is not known, or of an older program.
+	HoldsNothing bool `json:"holds_nothing,omitempty"`
 	// Doomed is why it resets itself or its watchdog is about to, "" if it is not so: the
 	// last that is heard of it may be this.
 	Doomed string `json:"doomed,omitempty"`

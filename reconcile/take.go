@@ -53,8 +53,10 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 		return Evidence{Kind: EvidenceReleased, Detail: fmt.Sprintf("%s let go and signed off epoch %d", c.Holder, c.Epoch)}, true
 	case c.Holder == s.Node && c.BootID != s.BootID:
 		return Evidence{Kind: EvidenceRebooted, Detail: "this host has booted since it claimed"}, true
-	case c.Holder == s.Node || contradicted(c, s):
+	case c.Holder == s.Node:
 		return Evidence{}, false
+	case contradicted(c, s):
+		return heardOutlasted(c, s)
 	}
 	if f, ok := st.Fenced[c.Holder]; ok && f.BootID == c.BootID {
 		return Evidence{Kind: EvidenceFenced, Detail: f.Sentence()}, true
@@ -65,10 +67,27 @@ func evidence(c Claim, s *Snapshot) (Evidence, bool) {
 	if w, ok := st.Confirms[c.Holder]; ok && w.BootID == c.BootID {
 		return Evidence{Kind: EvidenceConfirmed, Detail: strings.TrimSuffix(fmt.Sprintf("%s confirmed that %s is down: %s", w.By, w.Node, w.Reason), ": ")}, true
 	}
-	if st.Outlasted[c.Holder] == c.BootID && c.BootID != "" && st.Live[c.Holder] == "" && s.Peer(c.Holder).State == PeerSilent {
+	if outlasted(c, st) && s.Peer(c.Holder).State == PeerSilent {
 		return Evidence{Kind: EvidenceWatchdog, Detail: fmt.Sprintf("the slot of %s on the disk was still for the ttl and its watchdog's bound, as %s watched", c.Holder, s.Node)}, true
 	}
 	return Evidence{}, false
+}
+
+// outlasted reports that the boot that claimed has no lease and was still on the shared
+// disk for longer than its watchdog lets it hold anything.
+func outlasted(c Claim, st StoreView) bool {
+	return c.BootID != "" && st.Outlasted[c.Holder] == c.BootID && st.Live[c.Holder] == ""
+}
+
+// heardOutlasted is the evidence about a holder that has lost the shared disk and is
+// heard all the same: its watchdog has not reset it, so it holds nothing, and it must
+// say so. One that says nothing, or that it holds something, has no watchdog that works.
+func heardOutlasted(c Claim, s *Snapshot) (Evidence, bool) {
+	p := s.Peer(c.Holder)
+	if !outlasted(c, s.Store.Value) || p.State != PeerHeard || !p.Status.HoldsNothing {
+		return Evidence{}, false
+	}
+	return Evidence{Kind: EvidenceWatchdog, Detail: fmt.Sprintf("the slot of %s on the disk was still for the ttl and its watchdog's bound, as %s watched, and %s says that it holds nothing", c.Holder, s.Node, c.Holder)}, true
 }
 
 // contradicted reports that the very boot that claimed is heard, by this node or

@@ -263,7 +263,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 	view := *s
 	view.At, view.Store, view.Peers = w.Now, Read(w.Store, w.Now), nil
 	view.Lease = Lease{Until: w.Now.Add(time.Second)}
-	st := NodeStatus{Lease: true, Stopping: s.Stopping != ""}
+	st := NodeStatus{Lease: true, Stopping: s.Stopping != "", HoldsNothing: true}
 	st.Networks = NetworksUp(w.Config, &view)
 	for i := range w.Config.Groups {
 		g := &w.Config.Groups[i]
@@ -277,6 +277,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 		gs := GroupStatus{Group: g.Name, Role: role, Dirty: stays(g, &view, inv) != ""}
 		r, fit := unfit(w.Config, g, &view)
 		gs.Unfit, gs.Ready = !fit, fit && role == fsm.Standby && inv.Clean() && !gs.Dirty
+		st.HoldsNothing = st.HoldsNothing && inv.Clean() && !gs.Dirty
 		if gs.Dirty && !role.Holds() && !inv.serving() {
 			gs.Phase = Waiting
 		}

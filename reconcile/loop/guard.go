@@ -18,8 +18,8 @@ func (l *Loop) guarded() error {
 	return nil
 }
 
-// guard tells the watchdog what one pass has found to be held here.
-func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decision) {
+// guard tells the watchdog what one pass has found to be held here, and returns it.
+func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decision) reconcile.Holding {
 	flying := map[string]bool{}
 	for group, f := range l.flights {
 		if f.plan.Goal == reconcile.Hold && group != reconcile.NodeGroup {
@@ -34,7 +34,9 @@ func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decis
 			delete(l.had, group)
 		}
 	}
+	h := reconcile.Holds(l.config(), s, decisions, l.had, flying)
 	if l.opt.Guard != nil {
-		l.opt.Guard.Holding(reconcile.Holds(l.config(), s, decisions, l.had, flying))
+		l.opt.Guard.Holding(h)
 	}
+	return h
 }

@@ -291,7 +291,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 			sooner(left + time.Millisecond)
 		}
 	}
-	l.guard(&snap, decisions)
+	status.HoldsNothing = l.guard(&snap, decisions) == reconcile.HoldsNothing
 	l.publish(snap, decisions, services)
 	if l.opt.Announce != nil {
 		l.opt.Announce(status)

@@ -71,14 +71,59 @@ func TestTheHoldersOwnBoundCounts(t *testing.T) {
 		{"guarded throughout", func(h *holder) { h.start(file); h.grant(); h.claim(); h.renew() }, file},
 		{"never guarded, or a slot of an older program", func(h *holder) { h.start(0); h.grant(); h.claim(); h.renew() }, never},
 		{"armed late, and silent before it said so", func(h *holder) { h.start(0); h.grant(); h.claim(); h.renew(); h.bound.Store(int64(file)) }, never},
-		{"armed late, and said so", func(h *holder) { h.start(0); h.grant(); h.claim(); h.renew(); h.bound.Store(int64(file)); h.renew() }, file},
-		{"its watchdog died", func(h *holder) { h.start(file); h.grant(); h.claim(); h.renew(); h.bound.Store(0); h.renew() }, never},
+		{"armed late, and said so", func(h *holder) {
+			h.start(0)
+			h.grant()
+			h.claim()
+			h.renew()
+			h.bound.Store(int64(file))
+			h.renew()
+		}, file},
+		{"its watchdog died", func(h *holder) {
+			h.start(file)
+			h.grant()
+			h.claim()
+			h.renew()
+			h.bound.Store(0)
+			h.renew()
+		}, never},
 		{"a longer one since", func(h *holder) { h.start(file); h.grant(); h.claim(); h.bound.Store(int64(2 * file)); h.renew() }, 2 * file},
 		{"started again with a shorter one, no lease since", func(h *holder) { h.start(2 * file); h.grant(); h.claim(); h.renew(); h.start(file) }, never},
-		{"started again twice", func(h *holder) { h.start(2 * file); h.grant(); h.claim(); h.renew(); h.start(file); h.start(file) }, never},
-		{"started again with a shorter one, and a lease", func(h *holder) { h.start(2 * file); h.grant(); h.claim(); h.renew(); h.start(file); h.grant(); h.renew() }, file},
-		{"started again without one, and a lease", func(h *holder) { h.start(file); h.grant(); h.claim(); h.renew(); h.start(0); h.grant(); h.renew() }, never},
-		{"started again with one, after a run without", func(h *holder) { h.start(0); h.grant(); h.claim(); h.renew(); h.start(file); h.grant(); h.renew() }, file},
+		{"started again twice", func(h *holder) {
+			h.start(2 * file)
+			h.grant()
+			h.claim()
+			h.renew()
+			h.start(file)
+			h.start(file)
+		}, never},
+		{"started again with a shorter one, and a lease", func(h *holder) {
+			h.start(2 * file)
+			h.grant()
+			h.claim()
+			h.renew()
+			h.start(file)
+			h.grant()
+			h.renew()
+		}, file},
+		{"started again without one, and a lease", func(h *holder) {
+			h.start(file)
+			h.grant()
+			h.claim()
+			h.renew()
+			h.start(0)
+			h.grant()
+			h.renew()
+		}, never},
+		{"started again with one, after a run without", func(h *holder) {
+			h.start(0)
+			h.grant()
+			h.claim()
+			h.renew()
+			h.start(file)
+			h.grant()
+			h.renew()
+		}, file},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
