@@ -117,6 +117,12 @@ func (r *resident) signals(ctx, stop context.Context, leave func(), log *slog.Lo
 			mode = config.StopMode(q.Mode)
 		}
 	}
+	// Told before the socket goes: a start that is asked for when "understudy stop" has
+	// returned waits for the end of this process. Told later, systemd takes the unit for
+	// one that runs still, and does nothing.
+	if err := tellStopping(); err != nil {
+		log.Warn("the service manager was not told of the stop", "err", err)
+	}
 	if mode == config.StopLeave {
 		log.Info("leaving at once, the service is not touched", "reason", reason)
 		leave()
