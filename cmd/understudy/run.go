@@ -46,7 +46,7 @@ leave      nothing is touched: the groups go on, and a new "understudy run"
            carries on with them
 
 A second signal leaves without waiting. SIGQUIT always leaves. A node that has
-left and is not started again within the lease's ttl is fenced by the others.
+left and is silent for longer than the keepalive timeout may be fenced.
 
 A watchdog that is armed when this leaves counts on: the new start must come
 within its timeout, or the host is reset, unless the file says on_leave =

@@ -37,8 +37,9 @@ hand-over  the groups held here are let go in order, and another node takes them
 stop       they are let go in order, and nobody takes them before this node's
            service starts again, or "understudy clear GROUP", or a move
 leave      nothing is touched: the groups go on without a watch, and a new
-           "understudy run" carries on. Start it again within the lease's ttl:
-           after that the others fence this host, as one that says nothing
+           "understudy run" carries on. Start it again within the keepalive
+           timeout: after that the others may fence this host, as one that is
+           silent
 
 Without --mode it is as the file says ("stop", default hand-over). A group that
 is frozen is left as it is in every mode.`,
