@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"cmd":                       {},
 	"cmd/understudy":            {"*"},
 	"cmd/internal/api":          {"config", "fsm", "reconcile", "reconcile/journal"},
-	"cmd/internal/vmlab":        {"cmd/internal/vmlab/*"},
+	"cmd/internal/vmlab":        {"cmd/internal/vmlab/*", "packaging"},
 	"cmd/internal/vmlab/guest":  {"cmd/internal/vmlab/wire"},
 	"cmd/internal/vmlab/wire":   {},
 	"cmd/internal/lab":          {"config", "reconcile", "reconcile/journal", "cmd/internal/api", "cmd/internal/lab/standin"},

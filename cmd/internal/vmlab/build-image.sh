@@ -4,7 +4,8 @@
 #                       directly (PVH), and nothing is decompressed under emulation
 #   kernel/lib/modules  the modules that a server may need, with depmod's lists
 #   modules.list        those that are loaded before the root is there, in order
-#   root.img            a read-only ext4 root with LVM and what tests need
+#   root.img            a read-only ext4 root with LVM, systemd and what tests need
+#   root.list           the packages that were asked for in it
 # What is there is not made again. Needs root, Debian's packages, and some 700 MB.
 set -euo pipefail
 cache=$1
@@ -73,7 +74,7 @@ kernel() {
 	log "kernel: $ver, modules $(du -sm "$cache/kernel/lib" | cut -f1) MB"
 }
 
-packages=lvm2,e2fsprogs,xfsprogs,iproute2,iputils-ping,util-linux,procps,psmisc,kmod,sg3-utils,lsscsi,open-iscsi,nftables
+packages=lvm2,e2fsprogs,xfsprogs,iproute2,iputils-ping,util-linux,procps,psmisc,kmod,sg3-utils,lsscsi,open-iscsi,nftables,systemd,systemd-sysv,dbus,ifupdown
 
 root() {
 	local mb
@@ -93,10 +94,11 @@ root() {
 	truncate -s "${mb}M" "$tmp/img"
 	mkfs.ext4 -q -O ^has_journal -m 0 -d "$tmp/root" "$tmp/img"
 	mv "$tmp/img" "$cache/root.img"
+	echo "$packages" >"$cache/root.list"
 	rm -rf "$tmp"
 	log "root: $mb MB"
 }
 
 tools
 [ -f "$cache/kernel/vmlinux" ] && [ -f "$cache/modules.list" ] || kernel
-[ -f "$cache/root.img" ] || root
+[ -f "$cache/root.img" ] && [ "$(cat "$cache/root.list" 2>/dev/null)" = "$packages" ] || root

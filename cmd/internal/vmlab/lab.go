@@ -28,6 +28,7 @@ type Options struct {
 	DiskMB   int      // of each, sparse; zero: 512
 	LocalMB  int      // of a disk of each guest's own, /dev/vdb, which outlives its reboots; zero: none
 	Panic    int      // guests reboot so many seconds after a panic; zero: they hang
+	Systemd  bool     // guests run systemd, and all of their files are on their own disk: LocalMB is needed
 	Kernel   []string // more parameters of the kernel
 	Program  string   // this program, a static binary: the guests' process 1
 	Cache    string   // where the kernel and the guests' root are, see Build
@@ -90,6 +91,7 @@ func (l *Lab) up() error {
 	if err := initialRAMDisk(l.opts.Cache, l.opts.Program, l.file("initrd")); err != nil {
 		return err
 	}
+	l.opts.Kernel = append(slices.Clip(l.opts.Kernel), clockParameter()...)
 	for i := range l.opts.Disks {
 		if err := sparse(l.file(fmt.Sprintf("shared%d", i)), l.opts.DiskMB); err != nil {
 			return err
@@ -106,6 +108,11 @@ func (l *Lab) up() error {
 		if l.opts.LocalMB > 0 {
 			if err := sparse(n.file("local"), l.opts.LocalMB); err != nil {
 				return err
+			}
+			if l.opts.Systemd {
+				if out, err := exec.Command("mkfs.ext4", "-q", "-F", n.file("local")).CombinedOutput(); err != nil {
+					return fmt.Errorf("mkfs.ext4: %w: %s", err, out)
+				}
 			}
 		}
 		if err := n.listen(); err != nil {
@@ -221,6 +228,13 @@ func (l *Lab) Mark() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.events)
+}
+
+// eventsAfter are those after a mark, until now.
+func (l *Lab) eventsAfter(mark int) []Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.events[mark:])
 }
 
 // Wait waits for an event of a guest after a mark.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,5 +144,22 @@ func TestScenariosAreReachable(t *testing.T) {
 	}
 	if err := Static("/proc/self/exe"); err != nil && !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Error(err)
+	}
+}
+
+// The counter's rate is the same however often it is measured.
+func TestClockParameter(t *testing.T) {
+	var rates []int
+	for range 3 {
+		var khz int
+		for _, p := range clockParameter() {
+			if _, err := fmt.Sscanf(p, "tsc_early_khz=%d", &khz); err != nil {
+				t.Fatal(p, err)
+			}
+		}
+		rates = append(rates, khz)
+	}
+	if a, b := slices.Min(rates), slices.Max(rates); (b-a)*100 > b {
+		t.Errorf("between %d and %d kHz", a, b)
 	}
 }

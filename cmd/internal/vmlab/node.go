@@ -70,6 +70,9 @@ func (n *node) arguments() []string {
 		"no_timer_check", "cryptomgr.notests", "net.ifnames=0", "rdinit=/understudy",
 		"vmlab.name=" + n.name, fmt.Sprintf("vmlab.idx=%d", n.index), "vmlab.hosts=" + n.lab.names(), fmt.Sprintf("vmlab.disks=%d", o.Disks),
 	}, o.Kernel...)
+	if o.Systemd {
+		kernel = append(kernel, guest.SystemdParameters...)
+	}
 	kernel = append(append(kernel, "--"), guest.InitArguments...)
 	a := []string{
 		"-name", n.name, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", fmt.Sprint(o.MemoryMB),
@@ -116,7 +119,7 @@ func (n *node) start() error {
 	defer log.Close()
 	cmd := exec.Command("qemu-system-x86_64", n.arguments()...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL} // of its own: Linux shares processors out by session (sched(7), autogroup)
 	n.qmp.forget()
 	if err := n.lab.spawn(cmd); err != nil {
 		return err

@@ -49,6 +49,7 @@ const evidenceOfClaim = `understudy status --json | grep -o '"evidence": "[^"]*"
 type play struct {
 	*Stage
 	cluster cluster
+	start   func(context.Context, string) error // configures a guest and starts understudy on it
 	watch   *watch
 	acked   []ack // in the order of the answers
 	turn    int   // how many there were at the last mark
@@ -64,24 +65,30 @@ type ack struct {
 // answered. The rest of the file is the group, usually sharedGroup.
 func (s *Stage) begin(ctx context.Context, group string) (*play, error) {
 	p := &play{Stage: s, cluster: newCluster(group)}
-	s.title("three machines; n1 and n2 share a SCSI disk, n3 is the witness and has the client")
-	if _, err := s.must(ctx, "n1", "mkfs.ext4 -q -F /dev/disk/by-id/shared0"); err != nil {
-		return nil, err
+	p.start = p.boot
+	return p, p.open(ctx)
+}
+
+// open is begin for a play that says how a guest starts.
+func (p *play) open(ctx context.Context) error {
+	p.title("three machines; n1 and n2 share a SCSI disk, n3 is the witness and has the client")
+	if _, err := p.must(ctx, "n1", "mkfs.ext4 -q -F /dev/disk/by-id/shared0"); err != nil {
+		return err
 	}
-	for _, node := range []string{"n3", "n2", "n1"} {
-		if err := p.boot(ctx, node); err != nil {
-			return nil, err
+	for _, node := range []string{"n3", "n1", "n2"} {
+		if err := p.start(ctx, node); err != nil {
+			return err
 		}
 	}
-	p.watch = newWatch(s.Lab, serviceAddress, "/srv/")
-	s.play = p
+	p.watch = newWatch(p.Lab, serviceAddress, "/srv/")
+	p.play = p
 	if err := p.client(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.serves(ctx, "n1"); err != nil {
-		return nil, err
+		return err
 	}
-	return p, p.standsBy(ctx, "n2")
+	return p.standsBy(ctx, "n2")
 }
 
 // boot puts the file on a guest that has booted, and starts understudy.
@@ -107,7 +114,7 @@ func (p *play) switchOn(ctx context.Context, nodes ...string) error {
 		if err := p.event(ctx, mark, node, "ready"); err != nil {
 			return err
 		}
-		if err := p.boot(ctx, node); err != nil {
+		if err := p.start(ctx, node); err != nil {
 			return err
 		}
 	}

@@ -24,14 +24,20 @@ var threeGuests = Options{Guests: 3, Disks: 1, LocalMB: 256}
 // Scenarios are all that there are, in the order in which they are run. Each has a
 // file of its own.
 var Scenarios = []Scenario{
-	{"powercut", "the owner loses its power, then a node that takes over, then all: nothing acknowledged is lost", threeGuests, powercutScenario},
+	{"powercut", "the owner loses its power, then a node that takes over, then all", threeGuests, powercutScenario},
+	{"panic", "the owner's kernel panics, and hangs or boots again", threeGuests, panicScenario},
+	{"pause", "the owner stands still past its lease and wakes, fenced or not", threeGuests, pauseScenario},
+	{"link", "wires are cut: one network, one direction, between two, all of one machine", threeGuests, linkScenario},
+	{"lie", "a fence device says off of a machine that runs", threeGuests, lieScenario},
+	{"io", "the owner's path to the disk hangs", threeGuests, ioScenario},
+	{"systemd", "hosts that systemd shuts down hand over first, and boot by themselves", systemdLab, systemdScenario},
 	{"watchdog", "an owner whose program stops is reset by the watchdog of its board", threeGuests, watchdogScenario},
 	{"lvm", "a volume group of LVM goes from host to host by its system id, and only with evidence", threeGuests, lvmScenario},
 }
 
 // patience is how long anything is waited for. Guests run under emulation, on a
 // machine that may be busy.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // Stage is a lab with a scenario on it, and what it has shown.
 type Stage struct {

@@ -73,8 +73,14 @@ func boot() {
 		}
 	}
 	modules()
-	root()
 	p := parameters()
+	if p["vmlab.init"] == "systemd" {
+		root(onDisk)
+		identity(p)
+		systemd(p)
+	}
+	root(inMemory)
+	kernelFiles()
 	identity(p)
 	try("networks", networks(p["vmlab.idx"]))
 	disks(p)
@@ -97,8 +103,14 @@ func modules() {
 	}
 }
 
+// inMemory and onDisk mount what takes the changes to the root of a guest: memory, which
+// is lost with its power, or the guest's own disk.
+func inMemory() error { return mount("tmpfs", "/over", "tmpfs", 0, "mode=0755,size=75%") }
+
+func onDisk() error { return mount("/dev/vdb", "/over", "ext4", 0, "") }
+
 // root makes the shared image with an overlay the root.
-func root() {
+func root(over func() error) {
 	const device = "/dev/vda"
 	for range 400 {
 		if _, err := os.Stat(device); err == nil {
@@ -107,7 +119,7 @@ func root() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	must("image", mount(device, "/base", "ext4", unix.MS_RDONLY, "noload"))
-	must("memory", mount("tmpfs", "/over", "tmpfs", 0, "mode=0755,size=75%"))
+	must("overlay's own", over())
 	for _, d := range []string{"/over/up", "/over/work"} {
 		must(d, os.MkdirAll(d, 0o755))
 	}
@@ -115,8 +127,12 @@ func root() {
 	must("program folder", os.MkdirAll("/new"+filepath.Dir(Program), 0o755))
 	self, err := os.ReadFile("/understudy")
 	must("program", err)
-	must("program", os.WriteFile("/new"+Program, self, 0o755))
-	try("fence agent", os.Symlink(filepath.Base(Program), "/new"+filepath.Dir(Program)+"/"+fenceName))
+	if now, err := os.Stat("/new" + Program); err != nil || now.Size() != int64(len(self)) {
+		must("program", os.WriteFile("/new"+Program, self, 0o755))
+	}
+	if err := os.Symlink(filepath.Base(Program), "/new"+filepath.Dir(Program)+"/"+fenceName); err != nil && !os.IsExist(err) {
+		say("fence agent: %v", err)
+	}
 	for _, d := range []string{"/dev", "/proc", "/sys"} {
 		must(d, unix.Mount(d, "/new"+d, "", unix.MS_MOVE, ""))
 	}
@@ -126,6 +142,10 @@ func root() {
 	must("new root", unix.Mount(".", "/", "", unix.MS_MOVE, ""))
 	must("new root", unix.Chroot("."))
 	must("new root", unix.Chdir("/"))
+}
+
+// kernelFiles mounts what else a running system has: systemd does that itself.
+func kernelFiles() {
 	try("run", mount("run", "/run", "tmpfs", 0, "mode=0755"))
 	try("tmp", mount("tmp", "/tmp", "tmpfs", 0, "mode=1777"))
 	try("pts", mount("pts", "/dev/pts", "devpts", 0, "ptmxmode=0666"))
@@ -146,7 +166,7 @@ func identity(p map[string]string) {
 	try("host name", unix.Sethostname([]byte(name)))
 	try("hostname", os.WriteFile("/etc/hostname", []byte(name+"\n"), 0o644))
 	id := fmt.Sprintf("%x", fmt.Sprintf("%-16.16s", name+"-understudy-lab"))
-	try("machine-id", os.WriteFile("/etc/machine-id", []byte(id+"\n"), 0o444))
+	try("machine-id", os.WriteFile("/etc/machine-id", []byte(id+"\n"), 0o644))
 	hosts := "127.0.0.1 localhost\n"
 	for i, h := range strings.Split(p["vmlab.hosts"], ",") {
 		hosts += fmt.Sprintf("10.77.0.%d %s\n10.77.1.%d %s-b\n", i+1, h, i+1, h)
