@@ -92,8 +92,8 @@ func (l *Loop) mayRestart(g *config.Group, s *reconcile.Snapshot, d reconcile.De
 		delete(l.renewed, g.Name) // a changed file asks for it
 		return true
 	}
-	if m.Whole != claim.Epoch || !ownsAlready(s, g.Name) || !starts(d.Plan) {
-		return true
+	if m.Whole != claim.Epoch || !ownsAlready(s, g.Name) || !starts(d.Plan) || d.Plan.Steps[0].Step.Spec().Verb == claimVerb {
+		return true // with a claim of its own: what a lost lease let go is taken up again
 	}
 	kept := recent(m.Restarts, s.At, g.RestartWindow)
 	if len(kept) >= g.Restarts {
@@ -213,6 +213,9 @@ func (l *Loop) step(ctx context.Context, group string, s reconcile.Step, sp reco
 	return err
 }
 
+// claimVerb is that of the step that takes a claim.
+var claimVerb = reconcile.TakeClaim{}.Spec().Verb
+
 // finished takes the outcome of a flight into what is remembered.
 func (l *Loop) finished(o outcome) {
 	if l.flights[o.group] == o.flight {
@@ -246,6 +249,9 @@ func (l *Loop) finished(o outcome) {
 		m = l.memory[o.group]
 		switch {
 		case errors.Is(o.err, ErrShortLease), errors.Is(o.err, ErrNotHere), errors.Is(o.err, ErrUnguarded):
+		case o.verb == claimVerb:
+			// What this node has let go it claims anew, and the store does not take that
+			// now: nothing here is at fault, and no other node would fare better.
 		case o.claimed && o.flight.plan.Goal == reconcile.Hold && !l.tryHere(o, &m):
 			// Half acquired is not a state to stay in: the next pass yields,
 			// undoes in reverse, and signs off, so that another node may try.

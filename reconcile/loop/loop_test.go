@@ -324,6 +324,40 @@ func TestLostLeaseCancelsAndLetsGo(t *testing.T) {
 	})
 }
 
+// A node that lost its lease and let go claims anew what is still its own. While the
+// store does not take that, for longer than the budget of restarts would last, it
+// goes on trying: no person is needed when the store is back.
+func TestAClaimThatFailsIsNoFailureOfTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.fail["sign off"] = errors.New("no majority")
+		b.fail["claim"] = errors.New("only 655ms of the lease is left")
+		b.start(t)
+		gone := func(yes bool) {
+			b.mu.Lock()
+			b.gone = yes
+			b.mu.Unlock()
+			b.settle()
+		}
+		gone(true)
+		gone(false)
+		time.Sleep(20 * lastBackoff) // virtual
+		b.settle()
+		if n := strings.Count(b.steps(), "claim files"); n < 5 {
+			t.Errorf("claimed %d times", n)
+		}
+		if d := b.loop.State().Decisions["files"]; d.Status.Reason != "" && strings.Contains(d.Status.Reason, "clear") {
+			t.Errorf("a person is asked for: %s", d.Status.Reason)
+		}
+		b.mu.Lock()
+		delete(b.fail, "claim")
+		b.mu.Unlock()
+		time.Sleep(lastBackoff) // virtual
+		b.settle()
+		b.wants(t, fsm.Owner, "claim files, activate /dev/shared0, mount /srv/shared, address svc, start server, verify server")
+	})
+}
+
 func TestFailedFenceWaitsAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

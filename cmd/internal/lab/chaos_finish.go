@@ -29,10 +29,15 @@ func (s *stint) finish(ctx context.Context) error {
 	began := time.Now()
 	limit, cancel := within(ctx, wholeLimit)
 	defer cancel()
+	var logs map[string]string
 	for n := 1; ; n++ {
 		lack := s.missing(began)
 		if lack == "" {
-			break
+			var err error
+			if logs, err = s.readLogs(limit); err == nil {
+				break
+			}
+			lack = err.Error() // it has moved meanwhile
 		}
 		if err := pauseFor(limit, 250*time.Millisecond); err != nil {
 			return fmt.Errorf("%w: the service is not whole after the last power cut: %s", errBroken, lack)
@@ -45,14 +50,15 @@ func (s *stint) finish(ctx context.Context) error {
 	if err := s.safe(ctx); err != nil {
 		return err
 	}
-	if err := s.checkLogs(ctx); err != nil {
+	if err := s.checkLogs(logs); err != nil {
 		return err
 	}
 	return s.checkEnds()
 }
 
-// checkLogs compares every log with what its writers were told.
-func (s *stint) checkLogs(ctx context.Context) error {
+// readLogs reads every log where its group is served.
+func (s *stint) readLogs(ctx context.Context) (map[string]string, error) {
+	logs := make(map[string]string)
 	for _, g := range s.groups {
 		holder := s.holder(g.name)
 		file, errs, code, err := s.l.Exec(ctx, holder, "cat", g.file())
@@ -60,13 +66,21 @@ func (s *stint) checkLogs(ctx context.Context) error {
 			err = fmt.Errorf("exit %d: %s", code, errs)
 		}
 		if err != nil {
-			return fmt.Errorf("cannot read the log of %s on %s: %w", g.name, holder, err)
+			return nil, fmt.Errorf("cannot read the log of %s on %s: %w", g.name, holder, err)
 		}
+		logs[g.name] = file
+	}
+	return logs, nil
+}
+
+// checkLogs compares every log with what its writers were told.
+func (s *stint) checkLogs(logs map[string]string) error {
+	for _, g := range s.groups {
 		writers, err := s.records(g.name, func(string) bool { return true })
 		if err != nil {
 			return err
 		}
-		h := checkLog(file, writers)
+		h := checkLog(logs[g.name], writers)
 		outages, err := s.outages(g.name)
 		if err != nil {
 			return err
