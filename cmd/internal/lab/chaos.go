@@ -102,6 +102,8 @@ func Chaos(ctx context.Context, o Options, c ChaosOptions, out, errw io.Writer) 
 		sum.print(out)
 	}
 	switch {
+	case errors.Is(err, errBroken): // told already
+		return fmt.Errorf("cannot call this a good run: %w, see above", errBroken)
 	case err != nil:
 		return err
 	case ctx.Err() != nil:

@@ -27,24 +27,23 @@ func (s *stint) finish(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	limit, cancel := within(ctx, wholeLimit)
-	defer cancel()
+	patience := newPatience()
 	var logs map[string]string
 	for n := 1; ; n++ {
 		lack := s.missing(began)
 		if lack == "" {
 			var err error
-			if logs, err = s.readLogs(limit); err == nil {
+			if logs, err = s.readLogs(ctx); err == nil {
 				break
 			}
 			lack = err.Error() // it has moved meanwhile
 		}
-		if err := pauseFor(limit, 250*time.Millisecond); err != nil {
+		if err := pauseFor(ctx, 250*time.Millisecond); err != nil || patience.over() {
 			return fmt.Errorf("%w: the service is not whole after the last power cut: %s", errBroken, lack)
 		}
 		if n%40 == 0 {
-			s.mend(limit, false)
-			s.clearFailed(limit)
+			s.mend(ctx, false)
+			s.clearFailed(ctx)
 		}
 	}
 	if err := s.safe(ctx); err != nil {
@@ -159,13 +158,14 @@ func (s *stint) tellWhy(ctx context.Context, why error) {
 	if all, err := s.l.Violations(ctx); err == nil && len(all) > 0 {
 		around, span = all[0].At, 30*time.Second
 	}
-	s.r.printf("\n%v\n\nWhat happened before:\n", why)
+	s.r.say(why.Error())
+	s.r.printf("\nWhat happened before:\n")
 	for _, e := range s.timeline(ctx) {
 		if e.At.After(around.Add(-span)) && e.At.Before(around.Add(10*time.Second)) {
 			s.r.line(e)
 		}
 	}
-	s.r.printf("\nThe nodes now: %s\n", cmp.Or(s.missing(time.Time{}), "all is whole"))
+	s.r.say("The nodes now: " + cmp.Or(s.missing(time.Time{}), "all is whole"))
 	dir, err := s.keep()
 	if err != nil {
 		s.r.printf("cannot keep the logs: %v\n", err)
@@ -200,6 +200,14 @@ func (s *stint) timeline(ctx context.Context) []Event {
 	}
 	slices.SortStableFunc(all, func(a, b Event) int { return a.At.Compare(b.At) })
 	return all
+}
+
+// say prints a text of many lines.
+func (r *chaosRun) say(text string) {
+	r.printf("\n")
+	for _, line := range wrap(text, width) {
+		r.printf("%s\n", line)
+	}
 }
 
 // line prints an event of the timeline.

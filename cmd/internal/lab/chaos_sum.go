@@ -77,7 +77,7 @@ func (r *chaosRun) sum(interrupted bool, err error) chaosSum {
 
 // print is the table at the end, 80 columns wide.
 func (c chaosSum) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%-34s%6s    %-28s%6s\n", "faults that struck", "", "claims, by their evidence", "")
+	fmt.Fprintf(w, "\n%-40s    %s\n", "faults that struck", "claims, by their evidence")
 	kinds := slices.SortedFunc(maps.Keys(c.ByKind), func(a, b string) int { return c.ByKind[b]*1000 - c.ByKind[a]*1000 + strings.Compare(a, b) })
 	evidence := slices.Sorted(maps.Keys(c.Claims))
 	for i := range max(len(kinds), len(evidence)) {
