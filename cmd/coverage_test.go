@@ -126,7 +126,7 @@ func exists(name string, tests map[string]bool) error {
 	return nil
 }
 
-// testsByPackage are all test functions as package.Test, where package is the
+// testsByPackage are all test functions and fuzz targets as package.Test, where package is the
 // name of the folder.
 func testsByPackage(t *testing.T) map[string]bool {
 	t.Helper()
@@ -150,7 +150,7 @@ func testsByPackage(t *testing.T) map[string]bool {
 			return err
 		}
 		for _, decl := range f.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") && fn.Name.Name != "TestMain" {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && (strings.HasPrefix(fn.Name.Name, "Test") || strings.HasPrefix(fn.Name.Name, "Fuzz")) && fn.Name.Name != "TestMain" {
 				found[filepath.Base(dir)+"."+fn.Name.Name] = true
 			}
 		}

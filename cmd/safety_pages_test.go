@@ -13,21 +13,22 @@ import (
 const (
 	safety     = "../docs/safety.md"
 	subtleties = "../docs/subtleties.md"
+	security   = "../docs/security.md"
 	ways       = 44
 )
 
 var (
-	named  = regexp.MustCompile(`^[a-z0-9]+\.Test\w+$|\.txtar(#[\w-]+)?$`)
+	named  = regexp.MustCompile(`^[a-z0-9]+\.(?:Test|Fuzz)\w+$|\.txtar(#[\w-]+)?$`)
 	answer = regexp.MustCompile(`^\| (\d+) \|`)
 	isOpen = regexp.MustCompile(`[.|] open: `)
 )
 
-// TestSafetyPagesNameRealTests holds both pages to what is there, and the list of ways
+// TestSafetyPagesNameRealTests holds the pages to what is there, and the list of ways
 // of going wrong to its number: each has a test, or says why none is needed, or is
 // open; the page says how many are.
 func TestSafetyPagesNameRealTests(t *testing.T) {
 	tests := testsByPackage(t)
-	for _, page := range []string{safety, subtleties} {
+	for _, page := range []string{safety, subtleties, security} {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,9 @@ func Explain(c *Config) []byte {
 	p := &printer{external: c.Lease.Store == StoreExternal}
 	p.key("cluster", quote(c.Cluster), "part of every key in the store")
 	p.key("key_file", quote(c.KeyFile), "shared by all machines; authenticates their traffic")
+	if c.SocketGroup != "" {
+		p.key("socket_group", quote(c.SocketGroup), "may ask the service, and order nothing")
+	}
 	if c.Configuration != "" {
 		p.key("configuration", quote(string(c.Configuration)), "what the groups amount to")
 	}

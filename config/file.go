@@ -78,6 +78,7 @@ type fileConfig struct {
 	table
 	Cluster       val[string]   `toml:"cluster"`
 	KeyFile       val[string]   `toml:"key_file"`
+	SocketGroup   val[string]   `toml:"socket_group"`
 	Configuration val[string]   `toml:"configuration"`
 	Stop          val[string]   `toml:"stop"`
 	Skew          val[string]   `toml:"skew"`

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -197,9 +198,19 @@ func ceilSecond(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
+// groupPattern is what shadow-utils take as the name of a group (groupadd(8)).
+var groupPattern = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+
 func (b *builder) keyFile() {
 	v := &b.file.KeyFile
 	b.config.KeyFile = v.or(DefaultKeyFile)
+	if v := &b.file.SocketGroup; v.ok() {
+		b.config.SocketGroup = v.v
+		if !groupPattern.MatchString(b.config.SocketGroup) {
+			b.add(ruleName, v.line, "name a group of the system, as in /etc/group, or leave the key out",
+				"socket_group %s is not the name of a group", quote(b.config.SocketGroup))
+		}
+	}
 	b.config.Stop = word(b, &b.file.Stop, StopHandOver, "stop", StopHandOver, StopAll, StopLeave)
 	b.config.Skew = word(b, &b.file.Skew, SkewHold, "skew", SkewHold, SkewWarn)
 	if b.config.KeyFile != "" {

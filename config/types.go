@@ -11,6 +11,9 @@ import (
 type Config struct {
 	Cluster string // name of the cluster; part of every key in the store
 	KeyFile string // path of the shared secret: 32 bytes, base64
+	// SocketGroup is the group of the system whose members may ask the service on its
+	// socket, and order nothing; "" for root alone.
+	SocketGroup string
 	// Configuration is what the file says that its groups amount to, "" if it does
 	// not say; they do.
 	Configuration Configuration

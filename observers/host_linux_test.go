@@ -93,7 +93,9 @@ func TestHostSeesEverything(t *testing.T) {
 	alpha := NewPeers(cfg, "alpha", boot, [][]byte{[]byte("k")}, log)
 	go func() { done <- alpha.Run(ctx) }()
 	beta, stopBeta := context.WithCancel(ctx)
-	go func() { done <- NewPeers(cfg, "beta", "another", [][]byte{[]byte("k")}, slog.New(slog.DiscardHandler)).Run(beta) }()
+	go func() {
+		done <- NewPeers(cfg, "beta", "another", [][]byte{[]byte("k")}, slog.New(slog.DiscardHandler)).Run(beta)
+	}()
 	h, err := New(cfg, "alpha", t.TempDir(), alpha, log)
 	must(t, err)
 	go func() { done <- h.Run(ctx) }()

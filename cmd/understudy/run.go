@@ -166,7 +166,13 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
-	tasks.Go(func() error { return api.Serve(ctx, c.socket, res) })
+	tasks.Go(func() error {
+		return api.Serve(ctx, c.socket, res, func() {
+			if err := api.Share(c.socket, cfg.SocketGroup); err != nil {
+				log.Warn("socket is root's alone", "err", err)
+			}
+		})
+	})
 	var changing sync.Mutex
 	for _, path := range slices.Concat([]string{c.config}, cfg.ProfileFiles) {
 		tasks.Go(func() error {

@@ -17,27 +17,37 @@ import (
 // small is the size up to which pid files and records are read.
 const small = 4096
 
+// written is when and by which user a file was written.
+type written struct {
+	at  time.Time
+	uid uint32
+}
+
 // readSmall reads a regular file. Absent is fs.ErrNotExist, also where a
 // directory on the way is missing.
-func readSmall(path string) ([]byte, time.Time, error) {
+func readSmall(path string) ([]byte, written, error) {
 	// A FIFO in place of the file must not hold the look.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ENOTDIR) {
-		return nil, time.Time{}, fs.ErrNotExist
+		return nil, written{}, fs.ErrNotExist
 	}
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, written{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, written{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, time.Time{}, fmt.Errorf("%s is not a regular file", path)
+		return nil, written{}, fmt.Errorf("%s is not a regular file", path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, small))
-	return text, info.ModTime(), err
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil, written{}, fmt.Errorf("cannot tell who owns %s", path)
+	}
+	return text, written{info.ModTime(), st.Uid}, err
 }
 
 // parsePID reads the text of a pid file: a decimal number, perhaps followed by

@@ -78,6 +78,33 @@ func (p *proc) stat(pid int) (stat, error) {
 	return s, nil
 }
 
+// uid returns the effective user of a process, errGone if there is none. The owner
+// of its directory will not do: it is root for one that has changed its user.
+func (p *proc) uid(pid int) (uint32, error) {
+	text, err := p.read(file(pid, "status"))
+	if ended(err) {
+		return 0, errGone
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the user of process %d: %w", pid, err)
+	}
+	return parseUID(text)
+}
+
+// parseUID finds the effective user in /proc/PID/status (proc_pid_status(5)): the
+// second number behind "Uid:".
+func parseUID(text []byte) (uint32, error) {
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
+			if words := bytes.Fields(rest); len(words) == 4 {
+				uid, err := strconv.ParseUint(string(words[1]), 10, 32)
+				return uint32(uid), err
+			}
+		}
+	}
+	return 0, errors.New("cannot read the user of a process: no line Uid in its status")
+}
+
 // exe returns the path of the program, without the kernel's mark that the file
 // has been deleted or replaced since. errNoProgram if there is none.
 func (p *proc) exe(pid int) (string, error) {

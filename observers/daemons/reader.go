@@ -173,7 +173,7 @@ func (r *Reader) verify(ctx context.Context) (missing, changed bool, err error) 
 // such file or no such process any more.
 func (r *Reader) named(rule *rule) ([]reconcile.Process, error) {
 	path := cmp.Or(rule.record, rule.pidFile)
-	text, written, err := readSmall(path)
+	text, wrote, err := readSmall(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -217,7 +217,10 @@ func (r *Reader) named(rule *rule) ([]reconcile.Process, error) {
 			return nil, err
 		}
 		if rule.exe == "" && rule.match == nil {
-			if stale, err := r.stale(s.start, written); err != nil || stale {
+			if err := r.mayName(wrote.uid, want.PID); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			if stale, err := r.stale(s.start, wrote.at); err != nil || stale {
 				return nil, err
 			}
 		}
@@ -229,6 +232,25 @@ func (r *Reader) named(rule *rule) ([]reconcile.Process, error) {
 func subjectIs(s *subject, exe string) bool {
 	runs, err := s.runs(exe)
 	return err == nil && runs
+}
+
+// mayName refuses a pid file by which a user who is not root points at a process of
+// somebody else: what it names is ended by root. It is asked only where nothing else
+// is declared.
+func (r *Reader) mayName(owner uint32, pid int) error {
+	if owner == 0 {
+		return nil
+	}
+	uid, err := r.proc.uid(pid)
+	switch {
+	case errors.Is(err, errGone):
+		return nil
+	case err != nil:
+		return err
+	case uid != owner:
+		return fmt.Errorf("it is of uid %d and names process %d, which is of uid %d — declare exe or match as well, or let root write the file", owner, pid, uid)
+	}
+	return nil
 }
 
 // stale reports whether a process began after the pid file was written that

@@ -219,6 +219,46 @@ func TestPIDFile(t *testing.T) {
 	}
 }
 
+// A user who may write the pid file points at a process of root, which would be
+// killed at the next stop. It is not believed unless something else is declared.
+func TestPIDFileOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: files of another user")
+	}
+	exe := program(t)
+	path := filepath.Join(t.TempDir(), "pid")
+	one := start(t, exe, "60")
+	theirs := exec.Command("sleep", "60")
+	theirs.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	must(t, theirs.Start())
+	t.Cleanup(func() { _ = theirs.Process.Kill(); _ = theirs.Wait() })
+	look := func(d config.Daemon, pid int) ([]reconcile.AppState, error) {
+		must(t, os.WriteFile(path, []byte(strconv.Itoa(pid)), 0o600))
+		must(t, os.Chown(path, 65534, 65534))
+		d.Name, d.PIDFile = "d", path
+		r, err := NewReader(file1(d), "alpha", t.TempDir(), boot)
+		must(t, err)
+		return r.Look(t.Context(), time.Now())
+	}
+	if _, err := look(config.Daemon{}, one.Process.Pid); err == nil || !strings.Contains(err.Error(), "is of uid 65534 and names process") {
+		t.Errorf("a process of root: %v", err)
+	}
+	for _, d := range []struct {
+		config.Daemon
+		pid int
+	}{{config.Daemon{Exe: exe}, one.Process.Pid}, {config.Daemon{}, theirs.Process.Pid}} {
+		got, err := look(d.Daemon, d.pid)
+		if err != nil || len(got[0].Daemons[0].Processes) != 1 {
+			t.Errorf("%+v: %+v %v", d, got, err)
+		}
+	}
+	if pid := 1 << 22; pid != one.Process.Pid { // nobody: no error
+		if got, err := look(config.Daemon{}, pid); err != nil || len(got[0].Daemons[0].Processes) != 0 {
+			t.Errorf("nobody: %+v %v", got, err)
+		}
+	}
+}
+
 func TestRecordOfRun(t *testing.T) {
 	state := t.TempDir()
 	cfg := &config.Config{Groups: []config.Group{{Name: "g", Applications: []config.Application{{
@@ -307,6 +347,11 @@ func TestParseStat(t *testing.T) {
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("7 (a b) S 1 7 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 3 0 12345 0 0\n"))
 	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseStat(text) })
+}
+
+func FuzzParseUID(f *testing.F) {
+	f.Add([]byte("Name:\tsleep\nUid:\t0\t33\t0\t0\nGid:\t0\t0\t0\t0\n"))
+	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = parseUID(text) })
 }
 
 func FuzzParsePID(f *testing.F) {

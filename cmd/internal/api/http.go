@@ -21,9 +21,11 @@ import (
 // bodyLimit bounds what is read of a request or an answer.
 const bodyLimit = 64 << 20
 
-// Serve answers on the unix socket at path until ctx ends. The socket is root's;
-// a stale one is replaced.
-func Serve(ctx context.Context, path string, s Service) error {
+// Serve answers on the unix socket at path until ctx ends. The socket is root's
+// until [Share] gives it to a group as well; a stale one is replaced. Who is neither
+// root nor the user that serves may ask, and order nothing. opened is called when
+// somebody could connect.
+func Serve(ctx context.Context, path string, s Service, opened func()) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot make the folder of the socket: %w", err)
 	}
@@ -40,7 +42,14 @@ func Serve(ctx context.Context, path string, s Service) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
-	srv := &http.Server{Handler: Handler(s), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	opened()
+	srv := &http.Server{
+		Handler: Handler(s), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, caller{}, mayOrder(c))
+		},
+	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -52,6 +61,7 @@ func Serve(ctx context.Context, path string, s Service) error {
 // Handler is the HTTP face of a service.
 func Handler(s Service) http.Handler {
 	mux := http.NewServeMux()
+	order := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, ordered(h)) }
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		v, err := s.Status()
 		answer(w, v, err)
@@ -60,8 +70,8 @@ func Handler(s Service) http.Handler {
 		v, err := s.Plan(r.URL.Query().Get("group"), r.URL.Query()["what-if"])
 		answer(w, v, err)
 	})
-	mux.HandleFunc("POST /v1/apply", post(func(ctx context.Context, r ApplyRequest) error { return s.Apply(ctx, r) }))
-	mux.HandleFunc("POST /v1/step", func(w http.ResponseWriter, r *http.Request) {
+	order("POST /v1/apply", post(func(ctx context.Context, r ApplyRequest) error { return s.Apply(ctx, r) }))
+	order("POST /v1/step", func(w http.ResponseWriter, r *http.Request) {
 		var q ApplyRequest
 		if err := read(r, &q); err != nil {
 			answer(w, nil, err)
@@ -70,7 +80,7 @@ func Handler(s Service) http.Handler {
 		v, err := s.Step(r.Context(), q)
 		answer(w, v, err)
 	})
-	mux.HandleFunc("POST /v1/order", func(w http.ResponseWriter, r *http.Request) {
+	order("POST /v1/order", func(w http.ResponseWriter, r *http.Request) {
 		var q OrderRequest
 		if err := read(r, &q); err != nil {
 			answer(w, nil, err)
@@ -79,13 +89,13 @@ func Handler(s Service) http.Handler {
 		v, err := s.Order(r.Context(), q)
 		answer(w, v, err)
 	})
-	mux.HandleFunc("POST /v1/stop", post(func(ctx context.Context, r StopRequest) error { return s.Stop(ctx, r) }))
-	mux.HandleFunc("POST /v1/move", post(func(ctx context.Context, r MoveRequest) error { return s.Move(ctx, r) }))
-	mux.HandleFunc("POST /v1/rehearse", post(func(ctx context.Context, r RehearseRequest) error { return s.Rehearse(ctx, r) }))
-	mux.HandleFunc("POST /v1/confirm-down", post(func(ctx context.Context, r ConfirmRequest) error { return s.Confirm(ctx, r) }))
-	mux.HandleFunc("POST /v1/clear", post(func(ctx context.Context, r Filter) error { return s.Clear(ctx, r.Group) }))
-	mux.HandleFunc("POST /v1/release", post(func(ctx context.Context, r WordRequest) error { return s.Release(ctx, r) }))
-	mux.HandleFunc("POST /v1/acquire", post(func(ctx context.Context, r WordRequest) error { return s.Acquire(ctx, r) }))
+	order("POST /v1/stop", post(func(ctx context.Context, r StopRequest) error { return s.Stop(ctx, r) }))
+	order("POST /v1/move", post(func(ctx context.Context, r MoveRequest) error { return s.Move(ctx, r) }))
+	order("POST /v1/rehearse", post(func(ctx context.Context, r RehearseRequest) error { return s.Rehearse(ctx, r) }))
+	order("POST /v1/confirm-down", post(func(ctx context.Context, r ConfirmRequest) error { return s.Confirm(ctx, r) }))
+	order("POST /v1/clear", post(func(ctx context.Context, r Filter) error { return s.Clear(ctx, r.Group) }))
+	order("POST /v1/release", post(func(ctx context.Context, r WordRequest) error { return s.Release(ctx, r) }))
+	order("POST /v1/acquire", post(func(ctx context.Context, r WordRequest) error { return s.Acquire(ctx, r) }))
 	mux.HandleFunc("POST /v1/history", func(w http.ResponseWriter, r *http.Request) {
 		var f Filter
 		if err := read(r, &f); err != nil {
@@ -96,6 +106,21 @@ func Handler(s Service) http.Handler {
 		answer(w, v, err)
 	})
 	return mux
+}
+
+// caller is the key under which a connection's context says whether who called may
+// order something.
+type caller struct{}
+
+// ordered lets only those through who may order something.
+func ordered(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if may, ok := r.Context().Value(caller{}).(bool); !ok || !may {
+			answer(w, nil, &Refusal{Code: 1, Text: "only root may order that; the group of the socket may ask for status, plan, why and history — run this as root"})
+			return
+		}
+		h(w, r)
+	}
 }
 
 func post[T any](f func(context.Context, T) error) http.HandlerFunc {
@@ -114,6 +139,9 @@ func read(r *http.Request, v any) error {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		return &Refusal{Code: 2, Text: "cannot read the request: " + err.Error()}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return &Refusal{Code: 2, Text: "cannot read the request: something follows it"}
 	}
 	return nil
 }
