@@ -32,6 +32,7 @@ var Scenarios = []Scenario{
 	{"io", "the owner's path to the disk hangs", threeGuests, ioScenario},
 	{"systemd", "hosts that systemd shuts down hand over first, and boot by themselves", systemdLab, systemdScenario},
 	{"watchdog", "an owner whose program stops is reset by the watchdog of its board", threeGuests, watchdogScenario},
+	{"disk", "two nodes and nothing but the shared disk: a takeover by the watchdog's bound, without a fence or a person", Options{Guests: 3, Disks: 2, LocalMB: 256}, diskScenario},
 	{"lvm", "a volume group of LVM goes from host to host by its system id, and only with evidence", threeGuests, lvmScenario},
 }
 
