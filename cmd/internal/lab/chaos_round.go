@@ -136,7 +136,7 @@ func (s *stint) strike(ctx context.Context, f plannedFault) {
 }
 
 // strikeLimit is for one fault, or its end.
-const strikeLimit = 40 * time.Second
+const strikeLimit = 2 * time.Minute
 
 func pauseFor(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

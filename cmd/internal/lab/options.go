@@ -205,7 +205,7 @@ func runDir(name string) string { return filepath.Join("/run/understudy-lab", na
 // boot takes about 60 ms, a crash about 10 ms) because a loaded machine must not
 // fail a test that is about something else.
 const (
-	bootLimit  = 20 * time.Second
-	crashLimit = 20 * time.Second
-	downLimit  = 30 * time.Second
+	bootLimit  = time.Minute
+	crashLimit = time.Minute
+	downLimit  = 90 * time.Second
 )

@@ -43,7 +43,7 @@ func TestChaos(t *testing.T) {
 			defer cancel()
 			name := fmt.Sprintf("c%d%.1s", os.Getpid()%1000000, run.store)
 			cmd := exec.CommandContext(ctx, binary, "lab", "chaos", "--name", name, "--store", run.store, "--for", run.share.String(),
-				"--nice", "5", "--json")
+				"--json")
 			var out, told bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &told
 			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it takes its lab away
