@@ -115,7 +115,11 @@ func (p *printer) watchdog(w *Watchdog) {
 
 func (p *printer) node(n *Node) {
 	p.header("[node." + bare(n.Name) + "]")
-	p.key("addresses", addressTable(n.Addresses), "one on each network")
+	comment := "one on each network"
+	if len(n.networks()) < len(n.Addresses) {
+		comment = "one for each adapter"
+	}
+	p.key("addresses", addressTable(n.Addresses), comment)
 	if len(n.Fences) == 0 && !p.external {
 		p.out.WriteString("# no fence: after a crash its groups wait for other evidence\n")
 	}
@@ -226,9 +230,23 @@ func inline(keyValues ...string) string {
 }
 
 func addressTable(addresses []NodeAddress) string {
+	of := func(network string) (out []string) {
+		for _, a := range addresses {
+			if a.Network == network {
+				out = append(out, a.Prefix.String())
+			}
+		}
+		return out
+	}
 	var kv []string
-	for _, a := range addresses {
-		kv = append(kv, a.Network, quote(a.Prefix.String()))
+	for i, a := range addresses {
+		switch all := of(a.Network); {
+		case i > 0 && addresses[i-1].Network == a.Network:
+		case len(all) > 1:
+			kv = append(kv, a.Network, list(all))
+		default:
+			kv = append(kv, a.Network, quote(a.Prefix.String()))
+		}
 	}
 	return inline(kv...)
 }

@@ -43,6 +43,10 @@ type pair struct {
 // options are pairs whose values may also be integers and booleans.
 type options []pair
 
+// adapters are pairs whose values may also be lists of strings; each string of a
+// list is a pair of its own, under the same key.
+type adapters []pair
+
 // stringsOf strips the lines.
 func stringsOf(list []element) []string {
 	if len(list) == 0 {
@@ -134,14 +138,14 @@ type fileWatchdog struct {
 
 type fileWitness struct {
 	table
-	Address   val[string] `toml:"address"`
-	Addresses val[[]pair] `toml:"addresses"`
+	Address   val[string]   `toml:"address"`
+	Addresses val[adapters] `toml:"addresses"`
 }
 
 type fileNode struct {
 	table
-	Addresses val[[]pair] `toml:"addresses"`
-	Fence     []fileFence `toml:"fence,or-one"`
+	Addresses val[adapters] `toml:"addresses"`
+	Fence     []fileFence   `toml:"fence,or-one"`
 }
 
 type fileFence struct {

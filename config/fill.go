@@ -35,6 +35,9 @@ func (f *filler) fill(to reflect.Value, data any, at *place, path string) {
 	case *val[options]:
 		to.v, to.bad = f.pairs(data, at, path, true)
 		to.set, to.line = true, at.line
+	case *val[adapters]:
+		to.v, to.bad = f.adapters(data, at, path)
+		to.set, to.line = true, at.line
 	default:
 		f.structure(reflect.ValueOf(to).Elem(), data, at, path)
 	}
@@ -121,6 +124,40 @@ func (f *filler) pairs(data any, at *place, path string, lenient bool) (out []pa
 			continue
 		}
 		out = append(out, p)
+	}
+	return out, bad
+}
+
+// adapters reads a table with free keys whose values are strings or lists of them.
+func (f *filler) adapters(data any, at *place, path string) (out adapters, bad bool) {
+	m, ok := data.(map[string]any)
+	if !ok {
+		f.mistyped(data, at, path, "a table of strings")
+		return nil, true
+	}
+	for _, key := range ordered(m, at) {
+		where := at.key(key)
+		switch v := m[key].(type) {
+		case string:
+			out = append(out, pair{key, v, where.line})
+		case []any:
+			if len(v) == 0 {
+				f.add(ruleRequired, where.line, `write an address, or one for each adapter: ["192.0.2.1/24", "198.51.100.1/24"]`, "%s is an empty list", path+"."+bare(key))
+				bad = true
+			}
+			for i, e := range v {
+				text, ok := e.(string)
+				if !ok {
+					f.mistyped(e, where.item(i), path+"."+bare(key)+"["+strconv.Itoa(i)+"]", "a string")
+					bad = true
+					continue
+				}
+				out = append(out, pair{key, text, where.item(i).line})
+			}
+		default:
+			f.mistyped(v, where, path+"."+bare(key), "a string, or a list of strings")
+			bad = true
+		}
 	}
 	return out, bad
 }

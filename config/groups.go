@@ -239,6 +239,11 @@ func (b *builder) serviceNetwork(f *fileAddress, a *ServiceAddress, g *Group, wh
 	}
 	a.Network = net.Name
 	wire := net.Members[0].Prefix.Masked()
+	for _, p := range net.Subnets() {
+		if p.Contains(a.Prefix.Addr()) {
+			wire = p
+		}
+	}
 	if !wire.Contains(a.Prefix.Addr()) || a.Prefix.Bits() != wire.Bits() && !a.Prefix.IsSingleIP() {
 		b.add(ruleServiceNetwork, f.Prefix.line, fmt.Sprintf("give an address of %s, with /%d or as a single address", wire, wire.Bits()),
 			"%s: %s does not belong to network %s %s", what, a.Prefix, net.Name, wire)

@@ -8,7 +8,7 @@ import (
 // groupEvents are the events in a group's own plans, nodeEvents those that a hook
 // without a group is told of.
 var (
-	groupEvents = []HookEvent{EventAcquire, EventRelease, EventTakeover, EventReintegration, EventNodeUp, EventNodeDown}
+	groupEvents = []HookEvent{EventAcquire, EventRelease, EventTakeover, EventReintegration, EventNodeUp, EventNodeDown, EventSwapAdapter}
 	nodeEvents  = []HookEvent{EventNodeUp, EventNodeDown, EventNetworkUp, EventNetworkDown}
 )
 
@@ -31,7 +31,7 @@ func (b *builder) hook(f *fileHook) Hook {
 	what := strings.TrimSuffix("hook "+h.Name, " ")
 	if b.required(f.Event.set, f.line, what, "event", `"takeover"`) && f.Event.ok() {
 		h.Event = word(b, &f.Event, "", what+": event", EventAcquire, EventRelease, EventTakeover, EventReintegration,
-			EventNodeUp, EventNodeDown, EventNetworkUp, EventNetworkDown)
+			EventNodeUp, EventNodeDown, EventNetworkUp, EventNetworkDown, EventSwapAdapter)
 	}
 	h.When = word(b, &f.When, Post, what+": when", Pre, Post)
 	h.OnFailure = word(b, &f.OnFailure, IgnoreHookFailure, what+": on_failure", IgnoreHookFailure, StopHookFailure)
@@ -80,6 +80,11 @@ func (b *builder) hookMeaning(f *fileHook, h *Hook, g *Group, what string) {
 		b.add(ruleHookWhen, f.Event.line, `write event = "takeover"`, "%s: group %s is rotating, and has no reintegration", what, g.Name)
 	}
 	if h.OnFailure != StopHookFailure {
+		return
+	}
+	if h.Event == EventSwapAdapter && h.Group != "" {
+		b.add(ruleHookStop, f.OnFailure.line, `write on_failure = "ignore"`,
+			"%s: on_failure = \"stop\", but an address must not stay where its adapter is lost", what)
 		return
 	}
 	letGo := h.Event == EventRelease || h.When == Pre && (h.Event == EventNodeUp || h.Event == EventNodeDown)

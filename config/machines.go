@@ -54,7 +54,7 @@ func (b *builder) node(f *fileNode) {
 			}
 		}
 	}
-	slices.SortFunc(n.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
+	slices.SortStableFunc(n.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
 	for i := range f.Fence {
 		n.Fences = append(n.Fences, *b.fence(&f.Fence[i], methodOf(what, i, len(f.Fence))))
 	}
@@ -115,29 +115,73 @@ func broadcast(p netip.Prefix) netip.Addr {
 // networks collects the wires from the nodes' addresses, in the order of the file.
 func (b *builder) networks() {
 	taken := make(map[netip.Addr]string)
-	at := make(map[string]int)
-	for i, n := range b.config.Nodes {
+	for i := range b.config.Nodes {
+		n := &b.config.Nodes[i]
+		listed := b.file.Node[i].Addresses.v
 		for _, a := range n.Addresses {
-			line := lineOf(b.file.Node[i].Addresses.v, a.Network)
 			if holder := taken[a.Prefix.Addr()]; holder != "" {
-				b.add(ruleAddressTwice, line, "give each its own", "node %s: address %s is also of node %s", n.Name, a.Prefix.Addr(), holder)
+				b.add(ruleAddressTwice, lineOfAddress(listed, a), "give each its own", "node %s: address %s is also of node %s", n.Name, a.Prefix.Addr(), holder)
 			}
 			taken[a.Prefix.Addr()] = n.Name
-			k, known := at[a.Network]
-			if !known {
-				k = len(b.config.Networks)
-				at[a.Network] = k
-				b.config.Networks = append(b.config.Networks, Network{Name: a.Network})
-				b.overlap(a, line)
-			}
-			net := &b.config.Networks[k]
-			if known && net.Members[0].Prefix.Masked() != a.Prefix.Masked() {
+		}
+		for _, name := range n.networks() {
+			b.join(n, name, listed)
+		}
+	}
+	b.subnets()
+}
+
+// join puts a node on a network. Its first node says which subnet that is; every
+// other has an address in a subnet that is known, and further adapters may bring
+// further subnets with them.
+func (b *builder) join(n *Node, name string, listed adapters) {
+	net := b.network(name)
+	if net == nil {
+		b.config.Networks = append(b.config.Networks, Network{Name: name})
+		net = &b.config.Networks[len(b.config.Networks)-1]
+	}
+	known := net.Subnets()
+	joined := len(known) == 0
+	for _, p := range n.Adapters(name) {
+		joined = joined || slices.Contains(known, p.Masked())
+	}
+	for _, p := range n.Adapters(name) {
+		a := NodeAddress{Network: name, Prefix: p}
+		if !slices.Contains(net.Subnets(), p.Masked()) {
+			if !joined {
 				first := net.Members[0]
-				b.add(ruleNetworkPrefix, line, "correct the address, or name another network",
-					"node %s: address %s is not in %s, network %s of node %s", n.Name, a.Prefix, first.Prefix.Masked(), a.Network, first.Machine)
+				b.add(ruleNetworkPrefix, lineOfAddress(listed, a), "correct the address, or name another network",
+					"node %s: address %s is not in %s, network %s of node %s", n.Name, p, first.Prefix.Masked(), name, first.Machine)
 				continue
 			}
-			net.Members = append(net.Members, Member{Machine: n.Name, Prefix: a.Prefix})
+			b.overlap(a, lineOfAddress(listed, a))
+		}
+		net.Members = append(net.Members, Member{Machine: n.Name, Prefix: p})
+	}
+	if len(net.Members) == 0 {
+		b.config.Networks = b.config.Networks[:len(b.config.Networks)-1]
+	}
+}
+
+// subnets looks at machines with several adapters on one network.
+func (b *builder) subnets() {
+	for _, net := range b.config.Networks {
+		for i := range b.config.Nodes {
+			n := &b.config.Nodes[i]
+			of := n.Adapters(net.Name)
+			for k, p := range of {
+				line := lineOfAddress(b.file.Node[i].Addresses.v, NodeAddress{Network: net.Name, Prefix: p})
+				same := func(o netip.Prefix) bool { return o.Masked() == p.Masked() }
+				switch {
+				case !slices.Contains(net.Members, Member{Machine: n.Name, Prefix: p}): // a finding says why
+				case k > 0 && slices.ContainsFunc(of[:k], same):
+					b.add(ruleAdapterSubnet, line, "give each a subnet of its own, or set arp_ignore = 1, arp_announce = 2 and rp_filter = 2 on their links",
+						"node %s: %s is in the subnet of another adapter of network %s, and by default the kernel answers for one on the other", n.Name, p, net.Name)
+				case len(of) > 1 && !slices.ContainsFunc(net.Members, func(m Member) bool { return m.Machine != n.Name && same(m.Prefix) }):
+					b.add(ruleAdapterAlone, line, "give an adapter of every node an address there",
+						"node %s: no other node is in %s of network %s, so nothing is heard on that adapter", n.Name, p.Masked(), net.Name)
+				}
+			}
 		}
 	}
 }
@@ -151,7 +195,12 @@ func (b *builder) apart() {
 	nodes := b.config.Nodes
 	for j := range nodes {
 		for i := range nodes[:j] {
-			shared := slices.ContainsFunc(nodes[i].Addresses, func(a NodeAddress) bool { return nodes[j].Address(a.Network).IsValid() })
+			shared := slices.ContainsFunc(nodes[i].Addresses, func(a NodeAddress) bool {
+				return slices.ContainsFunc(nodes[j].Addresses, func(o NodeAddress) bool {
+					net := b.network(a.Network) // nil, or without one of them: a finding has said why
+					return o.Network == a.Network && (o.Prefix.Masked() == a.Prefix.Masked() || net == nil || !net.has(nodes[i].Name) || !net.has(nodes[j].Name))
+				})
+			})
 			if !shared && whole(i) && whole(j) {
 				b.add(ruleApart, max(b.file.Node[j].Addresses.line, nodes[j].Line), "give the same name to the wire that joins them, and both an address on it",
 					"node %s shares no network with node %s", nodes[j].Name, nodes[i].Name)
@@ -175,14 +224,35 @@ func (b *builder) votes() {
 	}
 }
 
-// overlap compares a new network with those before it.
+// overlap compares a new subnet of a network with those that are known.
 func (b *builder) overlap(a NodeAddress, line int) {
 	for _, net := range b.config.Networks {
-		if net.Name != a.Network && net.Members[0].Prefix.Overlaps(a.Prefix) {
+		for _, p := range net.Subnets() {
+			if !p.Overlaps(a.Prefix) {
+				continue
+			}
+			if net.Name == a.Network {
+				b.add(ruleNetworkPrefix, line, "give each adapter a subnet of its own", "network %s: %s overlaps %s of the same network", a.Network, a.Prefix.Masked(), p)
+				continue
+			}
 			b.add(ruleNetworkOverlap, line, "give each network its own prefix, or the same name to one wire",
-				"network %s %s overlaps network %s %s", a.Network, a.Prefix.Masked(), net.Name, net.Members[0].Prefix.Masked())
+				"network %s %s overlaps network %s %s", a.Network, a.Prefix.Masked(), net.Name, p)
 		}
 	}
+}
+
+// lineOfAddress is the line of an address of a machine.
+func lineOfAddress(list adapters, a NodeAddress) int {
+	line := 0
+	for _, p := range list {
+		if p.key != a.Network {
+			continue
+		}
+		if line == 0 || p.value == a.Prefix.String() {
+			line = p.line
+		}
+	}
+	return line
 }
 
 func lineOf(pairs []pair, key string) int {
@@ -207,7 +277,8 @@ func (b *builder) network(name string) *Network {
 // containing returns the network whose prefix holds an address, nil if none does.
 func (b *builder) containing(a netip.Addr) *Network {
 	for i := range b.config.Networks {
-		if n := &b.config.Networks[i]; n.Members[0].Prefix.Masked().Contains(a) {
+		n := &b.config.Networks[i]
+		if slices.ContainsFunc(n.Subnets(), func(p netip.Prefix) bool { return p.Contains(a) }) {
 			return n
 		}
 	}
@@ -237,7 +308,7 @@ func (b *builder) witness() {
 	}
 	list := f.Addresses.v
 	if f.Address.ok() {
-		list = []pair{{value: f.Address.v, line: f.Address.line}}
+		list = adapters{{value: f.Address.v, line: f.Address.line}}
 	} else if f.Addresses.ok() && len(list) == 0 {
 		b.add(ruleRequired, f.Addresses.line, `write addresses = { public = "192.0.2.3" }`, "the witness has no address")
 	}
@@ -247,7 +318,7 @@ func (b *builder) witness() {
 			w.Addresses = append(w.Addresses, a)
 		}
 	}
-	slices.SortFunc(w.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
+	slices.SortStableFunc(w.Addresses, func(x, y NodeAddress) int { return cmp.Compare(x.Network, y.Network) })
 	b.config.Witness = w
 }
 

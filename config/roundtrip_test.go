@@ -97,6 +97,9 @@ func anyConfig(t *rapid.T) *config.Config {
 		n := config.Node{Name: name}
 		for k := range networks {
 			n.Addresses = append(n.Addresses, address(k, i+1))
+			if standby := rapid.IntRange(0, 3).Draw(t, "standby adapters"); standby > 1 {
+				n.Addresses = append(n.Addresses, address(k, 50*standby+i))
+			}
 		}
 		fences := rapid.IntRange(0, 3).Draw(t, "fences")
 		if c.Lease.Store == config.StoreDisk && c.Watchdog.Mode != config.WatchdogRequired {

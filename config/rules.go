@@ -127,6 +127,8 @@ const (
 	ruleDiskUnguarded     = "C109"
 	ruleWatchdogContained = "C110"
 	ruleWatchdogLeave     = "C111"
+	ruleAdapterSubnet     = "C112"
+	ruleAdapterAlone      = "C113"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -157,7 +159,7 @@ var rules = []Rule{
 	{ruleOneNode, Warning, "there are two nodes, or nothing can take over"},
 	{ruleAddress, Error, "an address parses, with its prefix length where one is needed"},
 	{ruleUsable, Error, "an address is one that a machine can have"},
-	{ruleNetworkPrefix, Error, "all machines of a network have addresses of the same prefix"},
+	{ruleNetworkPrefix, Error, "all machines of a network have an address of the same prefix, and further adapters one of a prefix apart from it"},
 	{ruleNetworkOverlap, Error, "the prefixes of two networks do not overlap"},
 	{ruleAddressTwice, Error, "no address is given twice"},
 	{ruleWitnessNetwork, Error, "the witness is on a network that a node is on"},
@@ -243,6 +245,8 @@ var rules = []Rule{
 	{ruleDiskUnguarded, Error, "with the store on a shared disk a node without a fence has a required watchdog, or nobody could ever take over from it"},
 	{ruleWatchdogContained, Error, "with the store on a shared disk the watchdog of a node without a fence has reset its host within the ttl: release + timeout + 1 s ≤ margin"},
 	{ruleWatchdogLeave, Error, "a watchdog on which the other nodes count is not switched off while something is held"},
+	{ruleAdapterSubnet, Warning, "the adapters of a node on one network have subnets of their own"},
+	{ruleAdapterAlone, Warning, "a further adapter has another node in its subnet, or nothing is heard on it"},
 }
 
 var severities = func() map[string]Severity {

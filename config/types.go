@@ -120,16 +120,17 @@ type Keepalive struct {
 // Witness votes and hosts nothing.
 type Witness struct {
 	Name      string        // always "witness"
-	Addresses []NodeAddress // at least one; one per network
+	Addresses []NodeAddress // at least one; sorted as those of a node
 }
 
 // Network is a wire with the addresses of those on it.
 type Network struct {
 	Name    string
-	Members []Member // nodes in file order, then the witness
+	Members []Member // nodes in file order, each with its adapters in theirs, then the witness
 }
 
-// Member is one machine's address on a network.
+// Member is one machine's address on a network. A machine with several adapters
+// there is as many members.
 type Member struct {
 	Machine string
 	Prefix  netip.Prefix
@@ -145,7 +146,7 @@ type NodeAddress struct {
 // Node is one machine that may hold groups.
 type Node struct {
 	Name      string
-	Addresses []NodeAddress // sorted by network
+	Addresses []NodeAddress // sorted by network; of one network in the order of the file, each on an adapter of its own
 	// Fences are the ways to switch it off, tried in this order until one confirms
 	// off. None: this node cannot be fenced, and its claims wait for other evidence.
 	Fences []Fence
@@ -436,8 +437,8 @@ type Hook struct {
 // HookEvent is what a hook waits for.
 type HookEvent string
 
-// The events. Those of a group: acquire, release, takeover, reintegration, node_up and
-// node_down. Without a group: node_up, node_down, network_up, network_down.
+// The events. Those of a group: acquire, release, takeover, reintegration, node_up,
+// node_down and swap_adapter. Without a group: node_up, node_down, network_up, network_down.
 const (
 	EventNodeUp        HookEvent = "node_up"       // a node has come (back) and groups move because of it
 	EventNodeDown      HookEvent = "node_down"     // a node has gone, or leaves gracefully, and groups move because of it
@@ -445,6 +446,7 @@ const (
 	EventRelease       HookEvent = "release"       // the group is let go, for whatever reason
 	EventTakeover      HookEvent = "takeover"      // the group is taken up by a node that is not its home, or from a node that has gone
 	EventReintegration HookEvent = "reintegration" // a cascading group goes back to its home: let go here, or taken up there
+	EventSwapAdapter   HookEvent = "swap_adapter"  // a service address goes to another adapter of its network on this node
 	EventNetworkUp     HookEvent = "network_up"
 	EventNetworkDown   HookEvent = "network_down" // this node can not serve on a network
 )
@@ -506,15 +508,4 @@ func (c *Config) Group(name string) *Group {
 		}
 	}
 	return nil
-}
-
-// Address returns the node's own prefix on a network, the zero Prefix if it is
-// not on it.
-func (n *Node) Address(network string) netip.Prefix {
-	for _, a := range n.Addresses {
-		if a.Network == network {
-			return a.Prefix
-		}
-	}
-	return netip.Prefix{}
 }

@@ -232,14 +232,18 @@ func (b *builder) addresses(ev Evidence, taking bool) {
 		if b.inv.State(AddressItem, a.Label) == Present {
 			continue
 		}
-		link, ok := linkOf(a, b.c, b.s)
+		place, ok := placeOf(a, b.c, b.s)
 		if !ok {
 			b.block(fmt.Sprintf("cannot add %s: no link of this host is on network %s", a.Label, a.Network), "bring the link up with this node's own address")
 			continue
 		}
+		from, swap := swappedFrom(a, place, b.c, b.s)
+		if swap {
+			b.swapHooks(config.Pre, a, from, place)
+		}
 		conflict := false
 		if i := slices.IndexFunc(b.s.Addrs.Value, func(h Addr) bool {
-			return h.Prefix.Addr() == a.Prefix.Addr() && (h.Link != link || h.Conflict)
+			return h.Prefix.Addr() == a.Prefix.Addr() && (h.Link != place.Link || h.Conflict)
 		}); i >= 0 {
 			conflict = b.s.Addrs.Value[i].Conflict
 			b.add(DropAddress{Address: a}, b.inv.item(AddressItem, a.Label).Detail)
@@ -250,10 +254,16 @@ func (b *builder) addresses(ev Evidence, taking bool) {
 			why = "another host had it on the wire"
 		case !taking && m.Whole == b.claim.Epoch && m.Lost != b.claim.Epoch && !slices.Contains(b.g.Added, a.Label):
 			probe, why = 0, "it was here until now"
+			if swap {
+				why = "it was on " + from.Link + " until now"
+			}
 		case ev.Kind == EvidenceFenced || ev.Kind == EvidenceReleased || ev.Kind == EvidenceRebooted:
 			probe = probeAfterOff
 		}
-		b.add(AddAddress{Address: a, Link: link, Probe: probe}, why)
+		b.add(AddAddress{Address: a, Link: place.Link, Probe: probe, Besides: besides(a, place.Link, b.c, b.s)}, why)
+		if swap {
+			b.swapHooks(config.Post, a, from, place)
+		}
 	}
 }
 

@@ -130,6 +130,29 @@ func (b *builder) hooks(when config.HookWhen, m motion, events []config.HookEven
 	}
 }
 
+// swapHooks adds the hooks of one side of a swap: a service address goes from one
+// adapter of its network to another, and nothing else of the group is touched. A
+// failure is recorded, and holds nothing up (guide: swap_adapter).
+func (b *builder) swapHooks(when config.HookWhen, a config.ServiceAddress, from, to Adapter) {
+	for _, h := range b.c.Hooks {
+		if h.Group != b.g.Name || h.When != when || h.Event != config.EventSwapAdapter || !slices.Contains(h.Nodes, b.s.Node) {
+			continue
+		}
+		env := []config.Option{
+			{Key: "UNDERSTUDY_EVENT", Value: string(h.Event)},
+			{Key: "UNDERSTUDY_WHEN", Value: string(h.When)},
+			{Key: "UNDERSTUDY_GROUP", Value: b.g.Name},
+			{Key: "UNDERSTUDY_NODE", Value: b.s.Node},
+			{Key: "UNDERSTUDY_NETWORK", Value: a.Network},
+			{Key: "UNDERSTUDY_ADDRESS", Value: a.Prefix.String()},
+			{Key: "UNDERSTUDY_FROM", Value: from.Link},
+			{Key: "UNDERSTUDY_TO", Value: to.Link},
+			{Key: "UNDERSTUDY_REASON", Value: from.Detail},
+		}
+		b.add(RunHook{Hook: h, Group: b.g.Name, Environment: env}, "swap adapter: "+from.Detail)
+	}
+}
+
 // beforeTakingUp adds the hooks that come before the storage. An attempt that
 // comes after its resources were up already has run them.
 func (b *builder) beforeTakingUp(m motion, claiming bool) {

@@ -203,7 +203,7 @@ func addressItem(c *config.Config, a config.ServiceAddress, s *Snapshot) Item {
 		return it
 	}
 	it.State, it.Detail = Absent, "not on any link"
-	link, linkOK := linkOf(a, c, s)
+	place, placed := placeOf(a, c, s)
 	for _, h := range s.Addrs.Value {
 		if h.Prefix.Addr() != a.Prefix.Addr() {
 			continue
@@ -211,29 +211,16 @@ func addressItem(c *config.Config, a config.ServiceAddress, s *Snapshot) Item {
 		switch {
 		case h.Conflict:
 			it.State, it.Detail = Wrong, "another host on the wire has it"
-		case linkOK && h.Link != link:
-			it.State, it.Detail = Wrong, fmt.Sprintf("on %s instead of %s", h.Link, link)
-		default:
+		case placed && h.Link != place.Link:
+			it.State, it.Detail = Wrong, fmt.Sprintf("on %s instead of %s", h.Link, place.Link)
+			if from, ok := swappedFrom(a, place, c, s); ok && from.Link == h.Link {
+				it.Detail = fmt.Sprintf("%s; %s has network %s too", from.Detail, place.Link, a.Network)
+			}
+		case it.State != Wrong:
 			it.State, it.Detail = Present, ""
 		}
 	}
 	return it
-}
-
-// linkOf finds the link of a service address: the one that has this node's own
-// address of that network, whatever else is in the same prefix elsewhere.
-func linkOf(a config.ServiceAddress, c *config.Config, s *Snapshot) (string, bool) {
-	n := c.Node(s.Node)
-	if n == nil {
-		return "", false
-	}
-	own := n.Address(a.Network)
-	for _, h := range s.Addrs.Value {
-		if own.IsValid() && h.Prefix.Addr() == own.Addr() {
-			return h.Link, true
-		}
-	}
-	return "", false
 }
 
 func appItem(group string, a config.Application, s *Snapshot) Item {
@@ -283,45 +270,6 @@ func outerFirst(in []config.Filesystem) []config.Filesystem {
 		return cmp.Compare(strings.Count(path.Clean(a.Mount), "/"), strings.Count(path.Clean(b.Mount), "/"))
 	})
 	return out
-}
-
-// networkUp reports whether this host can serve on a network: its own address
-// is on a link that is up with a carrier. The reason is set when it is not
-// Present.
-func networkUp(network string, c *config.Config, s *Snapshot) (Presence, string) {
-	n := c.Node(s.Node)
-	if n == nil {
-		return Unknown, s.Node + " is not in the file"
-	}
-	own := n.Address(network)
-	if !own.IsValid() {
-		return Absent, s.Node + " is not on network " + network
-	}
-	if !s.Addrs.OK() {
-		return Unknown, "addresses: " + s.Addrs.Why().Error()
-	}
-	if !s.Links.OK() {
-		return Unknown, "links: " + s.Links.Why().Error()
-	}
-	for _, a := range s.Addrs.Value {
-		if a.Prefix.Addr() != own.Addr() {
-			continue
-		}
-		for _, l := range s.Links.Value {
-			if l.Name != a.Link {
-				continue
-			}
-			switch {
-			case !l.Up:
-				return Absent, l.Name + " is down"
-			case !l.Carrier:
-				return Absent, l.Name + " has no carrier"
-			}
-			return Present, ""
-		}
-		return Unknown, "link " + a.Link + " could not be read"
-	}
-	return Absent, own.Addr().String() + " is on no link"
 }
 
 // networks lists the networks that the group's addresses are on, sorted.

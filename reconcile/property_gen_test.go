@@ -20,7 +20,11 @@ func drawConfig(t *rapid.T) *config.Config {
 	b.WriteString("cluster = \"c\"\nkey_file = \"/etc/understudy/cluster.key\"\n[witness]\naddress = \"10.1.0.200\"\n")
 	nodes := []string{"alpha", "beta", "gamma"}[:rapid.IntRange(2, 3).Draw(t, "nodes")]
 	for i, n := range nodes {
-		fmt.Fprintf(&b, "[node.%s]\naddresses = { public = \"10.1.0.%d/24\", storage = \"10.2.0.%d/24\" }\n", n, i+1, i+1)
+		public := fmt.Sprintf("\"10.1.0.%d/24\"", i+1)
+		if second := rapid.SampledFrom([]string{"", "10.4.0", "10.1.0"}).Draw(t, "second adapter"); second != "" {
+			public = fmt.Sprintf("[%s, \"%s.%d/24\"]", public, second, i+101)
+		}
+		fmt.Fprintf(&b, "[node.%s]\naddresses = { public = %s, storage = \"10.2.0.%d/24\" }\n", n, public, i+1)
 		if rapid.IntRange(0, 3).Draw(t, "unfenced") > 0 {
 			b.WriteString("fence = { agent = \"fence_test\" }\n")
 		}

@@ -126,8 +126,10 @@ func carriers(c *config.Config, own []config.ServiceAddress, s *Snapshot) []stri
 		}
 	}
 	for _, o := range own {
-		if link, ok := linkOf(o, c, s); ok {
-			out = appendNew(out, link)
+		for _, a := range Adapters(o.Network, c, s) {
+			if a.Link != "" {
+				out = appendNew(out, a.Link)
+			}
 		}
 	}
 	return out

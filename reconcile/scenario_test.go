@@ -214,6 +214,8 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 			h.Mounts = Unread[[]Mount](unread, noon)
 		case "addresses":
 			h.Addrs = Unread[[]Addr](unread, noon)
+		case "links":
+			h.Links = Unread[[]Link](unread, noon)
 		case "daemons":
 			h.Apps = Unread[[]AppState](unread, noon)
 		case "devices":

@@ -253,6 +253,19 @@ func (s *scenario) moreOnHost(h *Snapshot, word string, args []string) error {
 		}
 	case "no-own-address": // NODE no-own-address NETWORK
 		h.drop(s.c.Node(h.Node).Address(args[0]).Addr())
+	case "deaf": // NODE deaf LINK: nothing gets through, and the carrier is there
+		if s.w.Deaf == nil {
+			s.w.Deaf = map[string][]string{}
+		}
+		s.w.Deaf[h.Node] = append(s.w.Deaf[h.Node], args[0])
+	case "link-up": // NODE link-up LINK: its carrier is back, and whoever is on the wire is heard
+		h.Links.Value = slices.Clone(h.Links.Value)
+		for i := range h.Links.Value {
+			h.Links.Value[i].Carrier = h.Links.Value[i].Carrier || h.Links.Value[i].Name == args[0]
+		}
+		if s.w.Deaf != nil {
+			s.w.Deaf[h.Node] = slices.DeleteFunc(slices.Clone(s.w.Deaf[h.Node]), func(l string) bool { return l == args[0] })
+		}
 	case "second-link": // NODE second-link NAME: a link that is in no network of the file
 		h.Links = Read(append(slices.Clone(h.Links.Value), Link{Index: 9, Name: args[0], Up: true, Carrier: true}), noon)
 	case "stranger-address": // NODE stranger-address PREFIX LINK

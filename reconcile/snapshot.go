@@ -193,7 +193,7 @@ type Peer struct {
 	Name   string
 	State  PeerState
 	BootID string     // from its latest keep-alive, "" if none was heard
-	Links  []PeerLink // one for each network it is on, sorted
+	Links  []PeerLink // one for each network it is on, sorted; one for each pair of adapters that are in one subnet
 	Status NodeStatus // from its latest keep-alive
 	// LastWord is what it said last of its own end, the zero LastWord if it has not.
 	LastWord LastWord
@@ -207,22 +207,31 @@ type Peer struct {
 // outlives that boot, and is no evidence that it has ended.
 type LastWord struct{ BootID, Text string }
 
-// PeerLink is what is heard of a peer on one network.
+// PeerLink is what is heard of a peer on one network, from one adapter of its to
+// one of ours.
 type PeerLink struct {
 	Network string
-	Heard   bool          // within the timeout
-	Age     time.Duration // since the last packet; negative: never
-	Hears   bool          // the peer says that it hears us on this network
+	// Local and Remote are the two adapters' own addresses. Local is not valid where
+	// this node has none that the peer's could be heard on.
+	Local, Remote netip.Addr
+	Heard         bool          // within the timeout
+	Age           time.Duration // since the last packet; negative: never
+	Hears         bool          // the peer says that it hears us on this network
+	// Silent: not heard here for the timeout, in which we listened here all the time
+	// and heard the peer elsewhere all the time.
+	Silent bool
 }
 
 // NodeStatus is what a node says of itself in every keep-alive.
 type NodeStatus struct {
-	ConfigHash string        `json:"config_hash"`
-	Lease      bool          `json:"lease"`    // it holds a valid lease
-	Networks   []string      `json:"networks"` // networks that are up there, sorted
-	Groups     []GroupStatus `json:"groups"`   // groups it may hold, in file order
-	Leader     bool          `json:"leader,omitempty"`
-	Stopping   bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
+	ConfigHash string   `json:"config_hash"`
+	Lease      bool     `json:"lease"`    // it holds a valid lease
+	Networks   []string `json:"networks"` // networks that are up there, sorted
+	// Lost are its own adapters that do not work, in file order.
+	Lost     []LostAdapter `json:"lost,omitempty"`
+	Groups   []GroupStatus `json:"groups"` // groups it may hold, in file order
+	Leader   bool          `json:"leader,omitempty"`
+	Stopping bool          `json:"stopping,omitempty"` // it is leaving, and takes nothing
 	// HoldsNothing: nothing of any group is held there or being taken up, as it has told
 	// its watchdog. False as well if that is not known, or of an older program.
 	HoldsNothing bool `json:"holds_nothing,omitempty"`
@@ -237,6 +246,14 @@ type NodeStatus struct {
 	Cell string `json:"cell,omitempty"`
 	// Keys are the ids of the secrets that it believes; it signs with the first.
 	Keys []string `json:"keys,omitempty"`
+}
+
+// LostAdapter is an adapter that its own node says does not work.
+type LostAdapter struct {
+	Network string     `json:"network"`
+	Address netip.Addr `json:"address"`
+	Link    string     `json:"link,omitempty"` // "" if the address is on none
+	Why     string     `json:"why"`
 }
 
 // Group returns what the node says of a group, the zero GroupStatus if nothing.

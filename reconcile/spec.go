@@ -100,9 +100,13 @@ func (s AddAddress) Spec() Spec {
 	if s.Probe == 0 {
 		detail = fmt.Sprintf("%s on %s, announce", s.Address.Prefix, s.Link)
 	}
+	command := fmt.Sprintf("ip address add %s dev %s", s.Address.Prefix, s.Link)
+	if len(s.Besides) > 0 {
+		command += fmt.Sprintf("; ip route prepend ROUTE dev %s src %s, for its subnet and the gateways in it that %s leads to", s.Link, s.Address.Prefix.Addr(), strings.Join(s.Besides, " or "))
+	}
 	return Spec{
 		Verb: "address", Object: s.Address.Label, Detail: detail,
-		Command: fmt.Sprintf("ip address add %s dev %s", s.Address.Prefix, s.Link),
+		Command: command,
 		Pre:     "nobody else on the wire answers for " + s.Address.Prefix.Addr().String(),
 		Post:    fmt.Sprintf("%s is on %s and announced by gratuitous ARP or neighbour advertisement", s.Address.Prefix.Addr(), s.Link),
 		Undo:    fmt.Sprintf("ip address del %s dev %s", s.Address.Prefix, s.Link),

@@ -80,6 +80,10 @@ type AddAddress struct {
 	// Probe is how long another holder is listened for (RFC 5227, 2.1.1). Zero:
 	// this node has held it until now and only checks for a conflict afterwards.
 	Probe time.Duration
+	// Besides are the links of this host's other adapters on the network that do not
+	// work. Routes over them into the subnet of the address, and to gateways in it, get
+	// a copy over Link that goes before them and ends with the address.
+	Besides []string `json:",omitempty"`
 }
 
 // SetHostname saves the present host name durably and sets another.

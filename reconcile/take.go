@@ -254,8 +254,8 @@ func takeReason(g *config.Group, s *Snapshot, claim Claim, t taking) string {
 func links(p Peer) string {
 	var names []string
 	for _, l := range p.Links {
-		if !l.Heard {
-			names = append(names, l.Network)
+		if !slices.ContainsFunc(p.Links, func(o PeerLink) bool { return o.Network == l.Network && o.Heard }) {
+			names = appendNew(names, l.Network)
 		}
 	}
 	if len(names) == 0 {

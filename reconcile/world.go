@@ -28,6 +28,9 @@ type World struct {
 	NeverHeard map[string]bool
 	// Fails names, by node, steps ("start dfs") that fail there. It may be nil.
 	Fails map[string][]string
+	// Deaf names, by node, links over which nothing gets through although they have a
+	// carrier. It may be nil.
+	Deaf  map[string][]string
 	boots int
 }
 
@@ -130,8 +133,12 @@ func (w *World) boot(name string, since time.Time) *Snapshot {
 	var addrs []Addr
 	var ls []Link
 	for i, a := range w.Config.Node(name).Addresses {
-		addrs = append(addrs, Addr{Link: a.Network, Prefix: a.Prefix})
-		ls = append(ls, Link{Index: i + 2, Name: a.Network, Up: true, Carrier: true})
+		link := a.Network
+		if k := slices.Index(w.Config.Node(name).Adapters(a.Network), a.Prefix); k > 0 {
+			link = fmt.Sprintf("%s%d", a.Network, k+1)
+		}
+		addrs = append(addrs, Addr{Link: link, Prefix: a.Prefix})
+		ls = append(ls, Link{Index: i + 2, Name: link, Up: true, Carrier: true})
 	}
 	s.Addrs, s.Links = Read(addrs, w.Now), Read(ls, w.Now)
 	var devices []Device
@@ -247,8 +254,13 @@ func (w *World) look(s *Snapshot) *Snapshot {
 		if w.Down[other.Node] {
 			p.State, age = PeerSilent, time.Hour
 		}
-		for _, a := range w.Config.Node(other.Node).Addresses {
-			p.Links = append(p.Links, PeerLink{Network: a.Network, Heard: !w.Down[other.Node], Hears: !w.Down[other.Node], Age: age})
+		for _, l := range Pairs(w.Config, s.Node, other.Node) {
+			l.Heard = !w.Down[other.Node] && w.carries(s, l.Local) && w.carries(other, l.Remote)
+			l.Silent = l.Local.IsValid() && !l.Heard && !w.Down[other.Node]
+			if l.Hears, l.Age = l.Heard, age; l.Silent {
+				l.Age = 2 * w.Config.Keepalive.Timeout
+			}
+			p.Links = append(p.Links, l)
 		}
 		out.Peers = append(out.Peers, p)
 	}
@@ -264,7 +276,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 	view.At, view.Store, view.Peers = w.Now, Read(w.Store, w.Now), nil
 	view.Lease = Lease{Until: w.Now.Add(time.Second)}
 	st := NodeStatus{Lease: true, Stopping: s.Stopping != "", HoldsNothing: true}
-	st.Networks = NetworksUp(w.Config, &view)
+	st.Networks, st.Lost = NetworksUp(w.Config, &view), AdaptersLost(w.Config, &view)
 	for i := range w.Config.Groups {
 		g := &w.Config.Groups[i]
 		role := s.Memory[g.Name].Role

@@ -228,8 +228,8 @@ func announce(peers *observers.Peers, st store, own func() *ownFacts, last *last
 		last.announce(s)
 		if st.setUsable != nil {
 			now := peers.Peers()
-			st.setUsable(func(machine, network string) bool {
-				return slices.Contains(s.Networks, network) && heard(now, machine, network)
+			st.setUsable(func(w reconcile.Way) bool {
+				return slices.Contains(s.Networks, w.Network) && !lost(s.Lost, w.Local) && heard(now, w)
 			})
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +29,7 @@ type store struct {
 	handOver       func(ctx context.Context) error // raft leadership, if it is here
 	// setUsable tells over which networks which machines can be reached now; nil
 	// with another store.
-	setUsable func(usable func(machine, network string) bool)
+	setUsable func(usable func(reconcile.Way) bool)
 
 	keeper    keeper
 	authority authority
@@ -88,17 +90,29 @@ func openShared(ctx context.Context, cfg *config.Config, o ownership) (store, er
 	return openEtcd(ctx, cfg, o.node, o.dir, o.keys, o.log)
 }
 
-// heard reports whether anything speaks against reaching a machine over a
-// network: keep-alives that were heard there and are not any more.
-func heard(peers []reconcile.Peer, machine, network string) bool {
+// heard reports whether anything speaks against reaching a machine over a way:
+// keep-alives that were heard there and are not any more, or its own word that the
+// adapter does not work.
+func heard(peers []reconcile.Peer, w reconcile.Way) bool {
 	for _, p := range peers {
+		if p.Name != w.Machine {
+			continue
+		}
+		if p.State == reconcile.PeerHeard && lost(p.Status.Lost, w.Remote) {
+			return false
+		}
 		for _, l := range p.Links {
-			if p.Name == machine && l.Network == network {
+			if l.Network == w.Network && l.Remote == w.Remote && (l.Local == w.Local || !l.Local.IsValid()) {
 				return l.Heard || l.Age < 0
 			}
 		}
 	}
 	return true
+}
+
+// lost reports whether an address is one of adapters that do not work.
+func lost(adapters []reconcile.LostAdapter, a netip.Addr) bool {
+	return slices.ContainsFunc(adapters, func(l reconcile.LostAdapter) bool { return l.Address == a })
 }
 
 // witnessName is the witness's name among the machines of the file.
@@ -156,7 +170,7 @@ no group. With it, either node may be lost and the other still has a majority.`,
 						return nil
 					case <-peers.Changes():
 						now := peers.Peers()
-						st.setUsable(func(machine, network string) bool { return heard(now, machine, network) })
+						st.setUsable(func(w reconcile.Way) bool { return heard(now, w) })
 					}
 				}
 			})

@@ -16,7 +16,7 @@ func BenchmarkPacket(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		alpha.buffer = alpha.buffer[:0]
-		alpha.compose(w.now, alpha.wires[0], alpha.wires[0].to[0].peer, 0)
+		alpha.compose(w.now, alpha.wires[0].to[0], 0)
 		beta.take(context.Background(), beta.wires[0], alpha.buffer)
 	}
 	if beta.table.peer("alpha").heard != w.now {

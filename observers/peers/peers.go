@@ -1,13 +1,11 @@
 package peers
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -47,6 +45,7 @@ type Peers struct {
 	turn     int  // piece that the next round carries
 	burst    bool // the status is new: send all of it now
 	due      time.Duration
+	pinned   time.Duration            // moment of the next look at the adapters' links; of Run's goroutine only
 	said     map[string]time.Duration // rate of complaints
 	buffer   []byte
 	keys     []string // ids of the cluster's keys, for the status
@@ -77,12 +76,7 @@ func create(cfg *config.Config, self, bootID string, keys [][]byte, log *slog.Lo
 		p.table.peers = append(p.table.peers, &peer{name: name, heard: unheard})
 	}
 	p.known[self] = self
-	for _, n := range cfg.Networks {
-		p.addNetwork(n, cfg.Keepalive.Port)
-	}
-	for _, q := range p.table.peers {
-		slices.SortFunc(q.links, func(a, b link) int { return cmp.Compare(a.network, b.network) })
-	}
+	p.adapters(cfg)
 	p.measure()
 	p.tell(p.table.since)
 	return p
@@ -105,56 +99,6 @@ func machines(cfg *config.Config, self string) []string {
 // Unheard is what is known of the machines of a file when nobody listens.
 func Unheard(cfg *config.Config, self string) []reconcile.Peer {
 	return create(cfg, self, "", nil, slog.New(slog.DiscardHandler), sinceBoot).Peers()
-}
-
-func (p *Peers) addNetwork(n config.Network, port uint16) {
-	p.known[n.Name] = n.Name
-	own := slices.IndexFunc(n.Members, func(m config.Member) bool { return m.Machine == p.self })
-	var w *wire
-	if own >= 0 {
-		w = &wire{network: n.Name, local: netip.AddrPortFrom(n.Members[own].Prefix.Addr(), port)}
-		p.wires = append(p.wires, w)
-	}
-	for _, m := range n.Members {
-		q := p.table.peer(m.Machine)
-		if q == nil {
-			continue
-		}
-		q.links = append(q.links, link{network: n.Name, shared: w != nil, heard: unheard, hears: unheard})
-		if w != nil {
-			w.to = append(w.to, &target{peer: q, addr: newDestination(netip.AddrPortFrom(m.Prefix.Addr(), port))})
-		}
-	}
-}
-
-// measure finds out how much of the status fits into a packet beside the rest.
-// With very many machines the packets tell about the first of them only.
-func (p *Peers) measure() {
-	for {
-		k := packet{session: p.session, cluster: p.cluster, sender: p.self, receiver: p.self, clock: 1}
-		for name := range p.known { // the longest of all names stands for each
-			k.receiver = longer(k.receiver, name)
-			k.network = longer(k.network, name)
-		}
-		for _, w := range p.wires {
-			k.hears = append(k.hears, heardAge{name: w.network})
-		}
-		for _, name := range p.gossip {
-			k.heard = append(k.heard, heardAge{name: name})
-		}
-		p.room = maxPacket - macSize - len(k.append(nil))
-		if p.room >= minPiece || len(p.gossip) == 0 {
-			return
-		}
-		p.gossip = p.gossip[:len(p.gossip)-1]
-	}
-}
-
-func longer(a, b string) string {
-	if len(b) > len(a) {
-		return b
-	}
-	return a
 }
 
 // SetStatus says what every keep-alive tells of this node from now on. One that

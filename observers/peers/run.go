@@ -42,6 +42,7 @@ func (p *Peers) Run(ctx context.Context) error {
 				send = now + p.interval // rounds that were missed are not made up for
 			}
 		}
+		p.pin(now)
 		p.mail(ctx, round)
 
 		p.mu.Lock()
@@ -113,7 +114,7 @@ func (p *Peers) mail(ctx context.Context, round bool) {
 			for _, to := range w.to {
 				if round || to.peer.owed {
 					from := len(p.buffer)
-					p.compose(now, w, to.peer, first+i)
+					p.compose(now, to, first+i)
 					batch = append(batch, letter{w, to, from, len(p.buffer)})
 				}
 			}
@@ -141,16 +142,16 @@ type letter struct {
 }
 
 // compose appends a signed packet to the buffer. The caller holds mu.
-func (p *Peers) compose(now time.Duration, w *wire, to *peer, piece int) {
+func (p *Peers) compose(now time.Duration, via *target, piece int) {
 	p.sequence++
-	k := &p.out
+	to, k := via.peer, &p.out
 	k.session, k.sequence = p.session, p.sequence
-	k.cluster, k.sender, k.receiver, k.network = p.cluster, p.self, to.name, w.network
+	k.cluster, k.sender, k.receiver, k.network = p.cluster, p.self, to.name, via.name
 	k.challenge, k.echo = to.challenge.value, to.echo
 	k.hears = k.hears[:0]
 	for _, l := range to.links {
 		if l.shared {
-			k.hears = append(k.hears, heardAge{l.network, age(l.heard, now), l.heard != unheard})
+			k.hears = append(k.hears, heardAge{l.in, age(l.heard, now), l.heard != unheard})
 		}
 	}
 	k.heard = k.heard[:0]
@@ -185,14 +186,11 @@ func (p *Peers) take(ctx context.Context, w *wire, b []byte) {
 		return
 	}
 	q := p.table.peer(k.sender)
-	if k.cluster != p.cluster || k.receiver != p.self || k.network != w.network || q == nil {
+	if k.cluster != p.cluster || k.receiver != p.self || q == nil || !w.takes(q, k.network) {
 		p.complain(ctx, slog.LevelWarn, "keep-alive refused: not meant for this machine and network", "network", w.network, "peer", k.sender, "receiver", k.receiver)
 		return
 	}
-	l := q.link(w.network)
-	if l == nil {
-		return
-	}
+	l := q.link(k.network)
 	now := p.clock()
 	p.catchUp(ctx, now)
 	switch p.table.receive(q, l, k, now) {

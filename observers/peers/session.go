@@ -49,7 +49,7 @@ func (t *table) receive(p *peer, l *link, k *packet, now time.Duration) outcome 
 			p.retired = append(p.retired, p.session)
 			p.retired = p.retired[max(0, len(p.retired)-retiredKept):]
 		}
-		p.known, p.session, p.challenge = true, k.session, challenge{}
+		p.known, p.session, p.challenge, p.since = true, k.session, challenge{}, now
 		p.hearsay, p.pieces = p.hearsay[:0], pieces{}
 		for i := range p.links {
 			p.links[i].sequence, p.links[i].hears = 0, unheard
@@ -68,11 +68,16 @@ func (t *table) receive(p *peer, l *link, k *packet, now time.Duration) outcome 
 
 // count takes everything that an accepted packet says.
 func (t *table) count(p *peer, l *link, k *packet, now time.Duration) {
+	if !t.within(p.heard, now) {
+		p.since = now
+	}
 	l.sequence, l.heard, p.heard = k.sequence, now, now
 	p.echo = k.challenge
 	for _, h := range k.hears {
-		if own := p.link(h.name); own != nil && h.ok {
-			own.hears = max(own.hears, now-h.age)
+		for i := range p.links {
+			if own := &p.links[i]; own.shared && own.out == h.name && h.ok {
+				own.hears = max(own.hears, now-h.age)
+			}
 		}
 	}
 	p.hearsay = p.hearsay[:0]

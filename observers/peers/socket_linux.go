@@ -98,3 +98,16 @@ func transmit(conn *net.UDPConn, b []byte, to destination) error {
 	}
 	return err
 }
+
+// stick keeps a socket to one link, for what it sends and what it takes (socket(7),
+// SO_BINDTODEVICE; by index since Linux 5.0).
+func stick(conn *net.UDPConn, index int) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, index) }); control != nil {
+		return control
+	}
+	return err
+}

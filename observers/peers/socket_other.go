@@ -41,3 +41,6 @@ func transmit(conn *net.UDPConn, b []byte, to destination) error {
 	_, err := conn.WriteToUDPAddrPort(b, to)
 	return err
 }
+
+// stick is not known on this system: the routes decide over which link packets go.
+func stick(*net.UDPConn, int) error { return nil }

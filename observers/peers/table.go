@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ type table struct {
 // peer is what is known of one machine.
 type peer struct {
 	name  string
-	links []link // by network name
+	links []link // by network name, then as [reconcile.Pairs] lists them
 
 	known     bool // a session was ever in force
 	session   session
@@ -29,6 +30,7 @@ type peer struct {
 	challenge challenge // ours, for a session that is not in force
 	echo      nonce     // the machine's latest challenge, to be sent back
 	heard     time.Duration
+	since     time.Duration // since when it is heard without a gap
 
 	hearsay []hearsay // what this machine says of others
 	pieces  pieces
@@ -44,13 +46,16 @@ type peer struct {
 	owed   bool // a packet at once: it waits for our echo or challenge
 }
 
-// link is one network that a machine is on.
+// link is the way between an adapter of ours and one of a machine's on a network.
 type link struct {
-	network  string
-	shared   bool // this machine is on it too
-	sequence uint64
-	heard    time.Duration // last packet that counted
-	hears    time.Duration // when the machine last heard us here, by its own word
+	network       string
+	local, remote netip.Addr
+	shared        bool   // this machine has an adapter there too; local is valid
+	out, in       string // its name in packets to the machine, and in those from it
+	sequence      uint64
+	heard         time.Duration // last packet that counted
+	hears         time.Duration // when the machine last heard us here, by its own word
+	listening     time.Duration // since when our socket is open; unheard: it is not
 }
 
 // hearsay is when another machine was last heard, by the word of this one.
@@ -68,9 +73,10 @@ func (t *table) peer(name string) *peer {
 	return nil
 }
 
-func (p *peer) link(network string) *link {
+// link is the one that packets from the machine call so.
+func (p *peer) link(in string) *link {
 	for i := range p.links {
-		if p.links[i].network == network {
+		if p.links[i].shared && p.links[i].in == in {
 			return &p.links[i]
 		}
 	}
@@ -110,13 +116,20 @@ func (t *table) hearsay(name string, now time.Duration) time.Duration {
 	return at
 }
 
+// silent reports that nothing came over a link for the timeout, although we
+// listened there and heard the machine elsewhere for all of that time.
+func (t *table) silent(p *peer, l *link, now time.Duration) bool {
+	return l.shared && l.listening != unheard && t.within(p.heard, now) && !t.within(l.heard, now) &&
+		now-max(l.listening, p.since, t.since) >= t.timeout
+}
+
 // judge gives the verdict on every machine at a moment.
 func (t *table) judge(now time.Duration) []reconcile.Peer {
 	verdicts := make([]reconcile.Peer, 0, len(t.peers))
 	for _, p := range t.peers {
 		v := reconcile.Peer{Name: p.name, State: t.state(p, now), BootID: p.session.boot, Status: p.status, LastWord: p.last, Links: make([]reconcile.PeerLink, 0, len(p.links))}
 		for _, l := range p.links {
-			v.Links = append(v.Links, reconcile.PeerLink{Network: l.network, Heard: t.within(l.heard, now), Age: age(l.heard, now), Hears: t.within(l.hears, now)})
+			v.Links = append(v.Links, reconcile.PeerLink{Network: l.network, Local: l.local, Remote: l.remote, Silent: t.silent(p, &l, now), Heard: t.within(l.heard, now), Age: age(l.heard, now), Hears: t.within(l.hears, now)})
 		}
 		verdicts = append(verdicts, v)
 	}
@@ -143,7 +156,7 @@ func (t *table) newsOf(p *peer, now time.Duration) bool {
 	}
 	for i := range p.links {
 		l, told := &p.links[i], &p.told.Links[i]
-		if t.within(l.heard, now) != told.Heard || t.within(l.hears, now) != told.Hears {
+		if t.within(l.heard, now) != told.Heard || t.within(l.hears, now) != told.Hears || t.silent(p, l, now) != told.Silent {
 			return true
 		}
 	}
@@ -162,7 +175,11 @@ func (t *table) next(now time.Duration) time.Duration {
 	expires(t.since)
 	for _, p := range t.peers {
 		expires(p.heard)
+		if p.known {
+			expires(p.since)
+		}
 		for i := range p.links {
+			expires(p.links[i].listening)
 			expires(p.links[i].heard)
 			expires(p.links[i].hears)
 		}
@@ -187,7 +204,11 @@ func (t *table) pause(began, now time.Duration) {
 	}
 	for _, p := range t.peers {
 		fresh(&p.heard)
+		p.since = max(p.since, now)
 		for i := range p.links {
+			if l := &p.links[i]; l.listening != unheard {
+				l.listening = now
+			}
 			fresh(&p.links[i].heard)
 			fresh(&p.links[i].hears)
 		}

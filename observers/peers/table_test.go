@@ -42,8 +42,8 @@ type world struct {
 }
 
 type flight struct {
-	to, network string
-	packet      []byte
+	from, to, link string
+	packet         []byte
 }
 
 func newWorld(names ...string) *world {
@@ -57,6 +57,9 @@ func newWorld(names ...string) *world {
 func (w *world) boot(name, boot string) *Peers {
 	p := create(w.cfg, name, boot, [][]byte{[]byte("key")}, slog.New(slog.DiscardHandler), func() time.Duration { return w.now })
 	p.due = w.now
+	for _, wire := range p.wires {
+		p.listens(wire, true)
+	}
 	w.nodes[name] = p
 	return p
 }
@@ -71,10 +74,10 @@ func (w *world) round(name string, all bool) {
 				continue
 			}
 			p.buffer = p.buffer[:0]
-			p.compose(w.now, wire, to.peer, p.turn)
-			f := flight{to.peer.name, wire.network, slices.Clone(p.buffer)}
+			p.compose(w.now, to, p.turn)
+			f := flight{name, to.peer.name, to.name, slices.Clone(p.buffer)}
 			w.wire = append(w.wire, f)
-			if !w.cut[[3]string{name, to.peer.name, wire.network}] {
+			if !w.cut[[3]string{name, to.peer.name, to.name}] {
 				w.deliver(f)
 			}
 		}
@@ -88,7 +91,7 @@ func (w *world) round(name string, all bool) {
 func (w *world) deliver(f flight) {
 	if p := w.nodes[f.to]; p != nil {
 		for _, wire := range p.wires {
-			if wire.network == f.network {
+			if wire.takes(p.table.peer(f.from), f.link) {
 				p.take(context.Background(), wire, f.packet)
 			}
 		}

@@ -13,19 +13,21 @@ import (
 // reopen is how long after a failure a socket is opened again.
 const reopen = 250 * time.Millisecond
 
-// wire is this machine's socket on one network.
+// wire is this machine's socket on one adapter.
 type wire struct {
 	network string
 	local   netip.AddrPort
+	pinned  bool // there are other adapters on the network: packets keep to this one
 	to      []*target
 
 	conn atomic.Pointer[net.UDPConn] // nil while it is not open
 	busy atomic.Bool                 // a packet may be read and not judged yet
 }
 
-// target is a machine's address on the network.
+// target is an address of a machine on the network.
 type target struct {
 	peer *peer
+	name string // of the link in packets to it
 	addr destination
 	down bool // sending failed last time; for the log, of the sending goroutine only
 }
@@ -70,11 +72,16 @@ func (w *wire) read(ctx context.Context, p *Peers, works func()) error {
 	defer func() {
 		w.conn.Store(nil)
 		w.busy.Store(false)
+		p.listens(w, false)
 		_ = conn.Close()
 	}()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	if w.pinned {
+		w.keepTo(conn)
+	}
 	w.conn.Store(conn)
+	p.listens(w, true)
 	works()
 	return receive(conn, &w.busy, func(b []byte) { p.take(ctx, w, b) })
 }
@@ -102,4 +109,43 @@ func (w *wire) send(ctx context.Context, p *Peers, b []byte, to *target) {
 		}
 		p.log.Log(ctx, level, "sending keep-alives changed", "network", w.network, "peer", to.peer.name, "works", !failed, "err", err)
 	}
+}
+
+// takes reports whether a packet from a machine that calls its way so may come in on
+// this adapter.
+func (w *wire) takes(q *peer, name string) bool {
+	l := q.link(name)
+	return l != nil && l.network == w.network && l.local == w.local.Addr()
+}
+
+// pin keeps the socket to the link that has its address now. It is false where no
+// link has it, or the system refuses; then the routes decide, as they do elsewhere.
+func (w *wire) pin() bool {
+	conn := w.conn.Load()
+	return conn != nil && w.keepTo(conn)
+}
+
+func (w *wire) keepTo(conn *net.UDPConn) bool {
+	index, ok := linkWith(w.local.Addr())
+	return ok && stick(conn, index) == nil
+}
+
+// linkWith is the index of the link that has an address.
+func linkWith(ip netip.Addr) (int, bool) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return 0, false
+	}
+	for _, l := range links {
+		addrs, err := l.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == ip {
+				return l.Index, true
+			}
+		}
+	}
+	return 0, false
 }

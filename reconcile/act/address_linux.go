@@ -38,6 +38,9 @@ func (h *Host) addAddress(ctx context.Context, s reconcile.AddAddress) error {
 			if err := announce(link, ip); err != nil {
 				return fail(err)
 			}
+			if err := lead(link, ip, s.Besides); err != nil {
+				return fail(err)
+			}
 			h.burst(link, ip, false)
 			return nil
 		}
@@ -61,6 +64,9 @@ func (h *Host) addAddress(ctx context.Context, s reconcile.AddAddress) error {
 		return fail(err)
 	}
 	if err := h.settled(ctx, link, s); err != nil {
+		return fail(err)
+	}
+	if err := lead(link, ip, s.Besides); err != nil {
 		return fail(err)
 	}
 	if err := announce(link, ip); err != nil {
@@ -122,8 +128,14 @@ func (h *Host) settled(ctx context.Context, link netlink.Link, s reconcile.AddAd
 	}
 }
 
-// remove deletes an address; one that is gone is fine.
+// remove deletes an address and the routes that were led over it; one that is gone
+// is fine.
 func remove(on held) error {
+	if ip, ok := netip.AddrFromSlice(on.addr.IP); ok && ip.Unmap().Is6() {
+		if err := unlead(ip.Unmap()); err != nil {
+			return err
+		}
+	}
 	err := netlink.AddrDel(on.link, &netlink.Addr{IPNet: on.addr.IPNet, Label: on.addr.Label})
 	if err == nil || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
 		return nil

@@ -264,7 +264,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	}
 	sooner(snap.Lease.Left(snap.At))
 	status := reconcile.NodeStatus{ConfigHash: l.config().Hash, Lease: snap.Lease.Left(snap.At) > 0, Stopping: l.stopping != "", Speaks: reconcile.Protocol, Changing: l.changing()}
-	status.Networks = reconcile.NetworksUp(l.config(), &snap)
+	status.Networks, status.Lost = reconcile.NetworksUp(l.config(), &snap), reconcile.AdaptersLost(l.config(), &snap)
 	services := reconcile.DecideServices(l.config(), &snap)
 	sooner(l.services(ctx, &snap, services))
 	l.events.look(l, &snap)

@@ -66,10 +66,10 @@ func (r *relay) outbound(machine string, near *net.TCPConn) {
 // said something: a connection that another one has outrun goes no further.
 func (r *relay) inbound(far *net.TCPConn, etcd string) {
 	defer far.Close()
-	way := r.whose(far.RemoteAddr())
+	way := r.whose(far)
 	b := budget{inbound: true}
 	if way.path != nil {
-		b.machine = way.machine
+		b.machine = way.Machine
 	}
 	release, ok := r.reserve(b)
 	if !ok {
@@ -184,10 +184,10 @@ func (r *relay) race(ctx context.Context, machine string) (*net.TCPConn, attempt
 func (r *relay) connect(ctx context.Context, p *path) (*net.TCPConn, error) {
 	d := net.Dialer{KeepAlive: -1}
 	d.SetMultipathTCP(false)
-	if p.local.IsValid() {
-		d.LocalAddr = &net.TCPAddr{IP: p.local.AsSlice()}
+	if p.Local.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: p.Local.AsSlice()}
 	}
-	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(p.remote.String(), strconv.Itoa(int(r.port))))
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(p.Remote.String(), strconv.Itoa(int(r.port))))
 	if err != nil {
 		return nil, err
 	}

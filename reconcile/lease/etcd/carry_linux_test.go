@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"understudy/config"
+	"understudy/reconcile"
 )
 
 // pair is two machines on two networks of the loopback device, and a listener
@@ -127,7 +128,7 @@ func (p *pair) network() (string, int) {
 	defer p.alpha.mu.Unlock()
 	var on string
 	for l := range p.alpha.links {
-		on = l.path.network
+		on = l.path.Network
 	}
 	return on, len(p.alpha.links)
 }
@@ -204,8 +205,8 @@ func TestRelayIsTold(t *testing.T) {
 	p.run()
 	near, far := p.open()
 	first, _ := p.network()
-	not := func(networks string) func(string, string) bool {
-		return func(_, network string) bool { return !strings.Contains(networks, network) }
+	not := func(networks string) func(reconcile.Way) bool {
+		return func(w reconcile.Way) bool { return !strings.Contains(networks, w.Network) }
 	}
 	p.alpha.SetUsable(not("ab"))
 	if _, n := p.network(); n != 1 {
@@ -328,7 +329,7 @@ func TestRelayCloses(t *testing.T) {
 		_ = c.Close()
 		p.open()
 		p.dial()
-		r.SetUsable(func(string, string) bool { return true })
+		r.SetUsable(func(reconcile.Way) bool { return true })
 		r.Close()
 		r.Close()
 	}

@@ -18,6 +18,7 @@ import (
 	etcdlease "go.etcd.io/etcd/server/v3/lease"
 
 	"understudy/config"
+	"understudy/reconcile"
 	"understudy/reconcile/lease"
 )
 
@@ -131,13 +132,13 @@ func (m *Member) sameURLs() error {
 
 const anew = "undo the change, or stop every member, remove its directory on all machines and start them again"
 
-// SetUsable tells which networks to which machines work at present, as far as
+// SetUsable tells which ways to which machines work at present, as far as
 // anybody knows: a lost carrier and silent keep-alives both count as no. It is
 // called on every change. What the member has open on a network that has stopped
 // working is dropped at once and goes over another one; a network that is not
 // said to work is tried last, and where none is, nothing is dropped. usable is
 // called before SetUsable returns, one call at a time, and must not call m.
-func (m *Member) SetUsable(usable func(machine, network string) bool) { m.relay.SetUsable(usable) }
+func (m *Member) SetUsable(usable func(reconcile.Way) bool) { m.relay.SetUsable(usable) }
 
 // fail takes note that etcd cannot go on.
 func (m *Member) fail(why string) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/config"
+	"understudy/reconcile"
 )
 
 // relay stands between the member and its peers. etcd keeps to one URL and to one
@@ -46,12 +47,11 @@ type relay struct {
 	moves *time.Timer   // to the next time
 }
 
-// path is one network between this machine and another.
+// path is a way with what is known of it.
 type path struct {
-	machine, network string
-	local, remote    netip.Addr // local is zero when this machine is not on it
-	avoid            bool       // it is known not to work, and another one is not
-	drops            int        // how often its connections were dropped
+	reconcile.Way
+	avoid bool // it is known not to work, and another one is not
+	drops int  // how often its connections were dropped
 }
 
 // link is one relayed connection.
@@ -94,11 +94,7 @@ func newRelay(c *config.Config, name string, log *slog.Logger) (*relay, error) {
 		if x.name == name {
 			continue
 		}
-		for _, a := range x.addresses {
-			r.paths[x.name] = append(r.paths[x.name], &path{
-				machine: x.name, network: a.Network, local: r.self.on(a.Network), remote: a.Prefix.Addr(),
-			})
-		}
+		r.paths[x.name] = r.self.ways(x)
 		r.wg.Go(func() {
 			r.listen(x.stable, shared, func(c *net.TCPConn) { r.outbound(x.name, c) })
 		})
@@ -132,13 +128,13 @@ func (r *relay) Close() {
 // that has stopped working are dropped at once, and new ones try it last. Where
 // none is said to work, nothing is dropped: the word may be wrong, and TCP finds
 // out by itself. usable must not call the member.
-func (r *relay) SetUsable(usable func(machine, network string) bool) {
+func (r *relay) SetUsable(usable func(reconcile.Way) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, paths := range r.paths {
 		works := make([]bool, len(paths))
 		for i, p := range paths {
-			works[i] = usable(p.machine, p.network)
+			works[i] = usable(p.Way)
 		}
 		for i, p := range paths {
 			was := p.avoid
@@ -156,20 +152,20 @@ func (r *relay) SetUsable(usable func(machine, network string) bool) {
 func (r *relay) lost(p *path, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.log.Debug("a peer's network has fallen silent", "machine", p.machine, "network", p.network, "err", err)
+	r.log.Debug("a peer's network has fallen silent", "machine", p.Machine, "network", p.Network, "address", p.Remote, "err", err)
 	r.drop(p)
-	paths := r.paths[p.machine]
+	paths := r.paths[p.Machine]
 	i := slices.Index(paths, p)
-	r.paths[p.machine] = append(slices.Delete(paths, i, i+1), p)
+	r.paths[p.Machine] = append(slices.Delete(paths, i, i+1), p)
 }
 
 // won takes note that a path works: the next connection tries it first.
 func (r *relay) won(p *path) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	paths := r.paths[p.machine]
+	paths := r.paths[p.Machine]
 	i := slices.Index(paths, p)
-	r.paths[p.machine] = slices.Insert(slices.Delete(paths, i, i+1), 0, p)
+	r.paths[p.Machine] = slices.Insert(slices.Delete(paths, i, i+1), 0, p)
 }
 
 // drop ends what is under way on a path; r.mu is held.
@@ -243,22 +239,25 @@ func (r *relay) ways(machine string) []attempt {
 }
 
 // whose is the path of a caller, nil if its address is no machine's.
-func (r *relay) whose(caller net.Addr) attempt {
-	tcp, ok := caller.(*net.TCPAddr)
-	if !ok {
-		return attempt{}
+func (r *relay) whose(far net.Conn) attempt {
+	address := func(a net.Addr) netip.Addr {
+		if tcp, ok := a.(*net.TCPAddr); ok {
+			return tcp.AddrPort().Addr().Unmap().WithZone("")
+		}
+		return netip.Addr{}
 	}
-	a := tcp.AddrPort().Addr().Unmap().WithZone("")
+	caller, called := address(far.RemoteAddr()), address(far.LocalAddr())
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var found attempt
 	for _, paths := range r.paths {
 		for _, p := range paths {
-			if p.remote == a {
-				return attempt{p, p.drops}
+			if p.Remote == caller && (found.path == nil || p.Local == called) {
+				found = attempt{p, p.drops}
 			}
 		}
 	}
-	return attempt{}
+	return found
 }
 
 // reserve takes one connection of a budget; release gives it back.

@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 
 	"understudy/config"
+	"understudy/reconcile"
 )
 
 // The store holds a few kilobytes and is written a few times a day: everything
@@ -40,14 +41,31 @@ type machine struct {
 	stable    netip.Addr // on the loopback device of every machine
 }
 
-// on is the machine's address on a network, zero if it has none.
-func (m machine) on(network string) netip.Addr {
-	for _, a := range m.addresses {
-		if a.Network == network {
-			return a.Prefix.Addr()
+// ways are the paths from one machine to another: one for each pair of adapters on a
+// network and in one subnet; from the first adapter where they share none, and from
+// nowhere in particular where they share no network.
+func (m machine) ways(to machine) []*path {
+	var out []*path
+	for _, a := range to.addresses {
+		var first netip.Addr
+		met := false
+		for _, own := range m.addresses {
+			if own.Network != a.Network {
+				continue
+			}
+			if !first.IsValid() {
+				first = own.Prefix.Addr()
+			}
+			if own.Prefix.Contains(a.Prefix.Addr()) || a.Prefix.Contains(own.Prefix.Addr()) {
+				met = true
+				out = append(out, &path{Way: reconcile.Way{Machine: to.name, Network: a.Network, Local: own.Prefix.Addr(), Remote: a.Prefix.Addr()}})
+			}
+		}
+		if !met {
+			out = append(out, &path{Way: reconcile.Way{Machine: to.name, Network: a.Network, Local: first, Remote: a.Prefix.Addr()}})
 		}
 	}
-	return netip.Addr{}
+	return out
 }
 
 // machines are the voters, in the order of the file, the witness last.

@@ -153,7 +153,7 @@ func machineProcess(name string) error {
 		switch verb {
 		case "down", "up":
 			down[what] = verb == "down"
-			m.SetUsable(func(_, network string) bool { return !down[network] })
+			m.SetUsable(func(w reconcile.Way) bool { return !down[w.Network] })
 		case "lead":
 			_ = m.MoveLeader(ctx, func(member string) bool { return member != what })
 		}
