@@ -55,11 +55,15 @@ func parseKeys(data []byte) ([][]byte, error) {
 			continue // more than one empty line
 		}
 		key, err := base64.StdEncoding.DecodeString(text) // which passes over the ends of lines
-		switch n := len(keys) + 1; {
+		which := "it"
+		if n := len(keys) + 1; n > 1 {
+			which = fmt.Sprintf("key %d of it", n)
+		}
+		switch {
 		case err != nil || len(key) < keySize:
-			return nil, fmt.Errorf("key %d of it is not base64 of %d bytes or more", n, keySize)
+			return nil, fmt.Errorf("%s is not base64 of %d bytes or more", which, keySize)
 		case slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }):
-			return nil, fmt.Errorf("key %d of it stands there twice", n)
+			return nil, fmt.Errorf("%s stands there twice", which)
 		}
 		keys = append(keys, key)
 	}

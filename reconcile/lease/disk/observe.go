@@ -80,6 +80,9 @@ func (s *Store) observe(r reading, v *value) {
 		return
 	}
 	for _, c := range v.Claims {
+		if c.Released { // needs no proof, and may be of an earlier boot than one that does
+			continue
+		}
 		if l, ok := v.Live[c.Holder]; ok && l.Boot == c.BootID {
 			continue
 		}
@@ -189,7 +192,7 @@ func (s *Store) outlasted(r reading, v *value) map[string]string {
 	var out map[string]string
 	for _, c := range v.Claims {
 		w, ok := s.watch[c.Holder]
-		if _, lives := v.Live[c.Holder]; lives || !ok || w.boot != c.BootID {
+		if _, lives := v.Live[c.Holder]; lives || c.Released || !ok || w.boot != c.BootID {
 			continue
 		}
 		bound := r.bound(c.Holder, w)
