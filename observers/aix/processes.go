@@ -16,6 +16,7 @@ import (
 // psinfo, the same for programs of 32 and 64 bits).
 type Psinfo struct {
 	PID, PPID, PGID, Session int
+	User                     uint32    // effective user
 	Start                    time.Time // of the process, to the nanosecond as far as AIX keeps it
 	Name                     string    // last component of the program's path, at most 15 bytes of it
 	Args                     string    // the first 79 bytes of its arguments
@@ -25,6 +26,7 @@ type Psinfo struct {
 // Where the fields of struct psinfo lie, in bytes. All numbers are big-endian.
 const (
 	psNlwp      = 8 // uint32
+	psEUID      = 24
 	psPID       = 32
 	psPPID      = 40
 	psPGID      = 48
@@ -49,6 +51,7 @@ func ParsePsinfo(b []byte) (Psinfo, error) {
 	if p.PID < 0 || p.PPID < 0 || p.PGID < 0 || p.Session < 0 || sec < 0 || sec > 1<<40 || nsec < 0 || nsec >= 1e9 {
 		return Psinfo{}, errors.New("cannot read psinfo: a number in it is out of range")
 	}
+	p.User = uint32(number(psEUID))
 	p.Start = time.Unix(int64(sec), int64(nsec)).UTC()
 	p.Name, p.Args = cString(b[psName:psArgs]), cString(b[psArgs:psArgsEnd])
 	p.Zombie = binary.BigEndian.Uint32(b[psNlwp:]) == 0 || b[psLwpState] == 'Z'

@@ -41,6 +41,18 @@ func (p *proc) stat(pid int) (stat, error) {
 	return s, nil
 }
 
+// uid returns the effective user of a process, errGone if there is none.
+func (p *proc) uid(pid int) (uint32, error) {
+	i, err := system.Process(pid)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, errGone
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the user of process %d: %w", pid, err)
+	}
+	return i.User, nil
+}
+
 func (p *proc) began(start uint64) (time.Time, error) { return time.Unix(0, int64(start)), nil }
 
 // exe is the program as the process calls it, for people. errNoProgram if there is
