@@ -46,6 +46,8 @@ func (b *builder) values(f *fileApplication, what string) Application {
 	a.ProbeLimit = b.within(&f.ProbeLimit, DefaultProbeLimit, rangeLimit, what+": probe_limit")
 	if f.Probe.set || len(f.Probes) > 0 {
 		a.ProbeInterval = b.within(&f.ProbeInterval, DefaultProbeInterval, rangeProbe, what+": probe_interval")
+		a.ProbeFailures = int(b.number(&f.ProbeFailures, DefaultProbeFailures, 1, mostProbes, what+": probe_failures"))
+		a.ProbeOf = int(b.number(&f.ProbeOf, int64(a.ProbeFailures), int64(a.ProbeFailures), mostProbes, what+": probe_of"))
 	}
 	for i := range f.Daemons {
 		a.Daemons = append(a.Daemons, b.daemon(&f.Daemons[i], a.Daemons, what))
@@ -90,8 +92,14 @@ func (b *builder) startAndStop(f *fileApplication, what string) {
 	if run && len(f.Daemons) > 0 {
 		b.add(ruleRunAndDaemon, f.Daemons[0].line, "take them out: the program that run starts is known", "%s: daemons are set beside run", what)
 	}
-	if f.ProbeInterval.set && !f.Probe.set && f.lacks("probes", len(f.Probes)) {
-		b.add(ruleProbe, f.ProbeInterval.line, "write probe = [...], or take it out", "%s: probe_interval is set, but there is no probe", what)
+	for _, k := range []struct {
+		set  bool
+		line int
+		name string
+	}{{f.ProbeInterval.set, f.ProbeInterval.line, "probe_interval"}, {f.ProbeFailures.set, f.ProbeFailures.line, "probe_failures"}, {f.ProbeOf.set, f.ProbeOf.line, "probe_of"}} {
+		if k.set && !f.Probe.set && f.lacks("probes", len(f.Probes)) {
+			b.add(ruleProbe, k.line, "write probe = [...], or take it out", "%s: %s is set, but there is no probe", what, k.name)
+		}
 	}
 	if f.Start.ok() && !run && f.lacks("daemons", len(f.Daemons)) {
 		b.add(ruleStartNoDaemon, f.Start.line, `write daemons = [{ name = "NAME", exe = "/path/of/daemon" }]`,

@@ -71,6 +71,8 @@ const (
 	// DefaultProbeLimit and DefaultProbeInterval: a probe that takes longer is bad.
 	DefaultProbeLimit    = 10 * time.Second
 	DefaultProbeInterval = 10 * time.Second
+	// DefaultProbeFailures of as many probes: the first bad one counts.
+	DefaultProbeFailures = 1
 
 	// DefaultHookLimit is enough for a page or a mail, and bounds what a hook that
 	// hangs adds to a failover.
@@ -92,6 +94,7 @@ var (
 	rangeUnread    = span{0, 24 * time.Hour}
 	leastUnread    = 5 * time.Second // of one that is not 0: a single look may take so long
 	mostRestarts   = int64(1000)
+	mostProbes     = int64(100)
 	mostFailovers  = int64(20)   // each is kept in the claim
 	defaultElect   = time.Second // what an existing etcd is taken to have
 	maxLabel       = 15          // IFNAMSIZ − 1, linux/if.h

@@ -32,6 +32,8 @@ func (p *printer) application(a *Application) {
 	}), "each exits 0 when what it is named for answers")
 	if len(a.Probes) > 0 {
 		p.span("probe_interval", a.ProbeInterval, `while serving; "0s": only after a start`)
+		p.key("probe_failures", strconv.Itoa(a.ProbeFailures), "while serving, before it is bad")
+		p.key("probe_of", strconv.Itoa(a.ProbeOf), "of so many of the latest probes")
 	}
 	p.span("probe_limit", a.ProbeLimit, "after so long a probe is bad")
 	p.key("environment", optionTable(a.Environment), "added to a clean one")

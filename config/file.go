@@ -210,6 +210,8 @@ type fileApplication struct {
 	StopLimit     val[time.Duration] `toml:"stop_limit"`
 	ProbeLimit    val[time.Duration] `toml:"probe_limit"`
 	ProbeInterval val[time.Duration] `toml:"probe_interval"`
+	ProbeFailures val[int64]         `toml:"probe_failures"`
+	ProbeOf       val[int64]         `toml:"probe_of"`
 	Environment   val[[]pair]        `toml:"environment"`
 	Daemons       []fileDaemon       `toml:"daemons"` // nil: not given
 	Purge         []filePurge        `toml:"purge"`   // nil: not given

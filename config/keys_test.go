@@ -96,7 +96,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 		{"settle", DefaultSettle}, {"restarts", DefaultRestarts}, {"restart_window", DefaultRestartWindow},
 		{"failovers", DefaultFailovers}, {"failover_window", DefaultFailoverWindow}, {"unread", DefaultUnread},
 		{"start_limit", DefaultStartLimit}, {"stop_limit", DefaultStopLimit},
-		{"probe_limit", DefaultProbeLimit}, {"probe_interval", DefaultProbeInterval},
+		{"probe_limit", DefaultProbeLimit}, {"probe_interval", DefaultProbeInterval}, {"probe_failures", DefaultProbeFailures},
 		{"limit", DefaultHookLimit},
 	} {
 		want := fmt.Sprint(d.value)
@@ -184,6 +184,8 @@ func TestInheritCopiesEveryKey(t *testing.T) {
 		case *val[string]:
 			f.set = true
 		case *val[bool]:
+			f.set = true
+		case *val[int64]:
 			f.set = true
 		case *val[time.Duration]:
 			f.set = true

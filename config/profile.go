@@ -158,6 +158,8 @@ func (b *builder) applyProfile(f *fileApplication, what string) {
 	}
 	if f.Probe.set || len(f.Probes) > 0 {
 		inherit(&f.ProbeInterval, p.ProbeInterval, line)
+		inherit(&f.ProbeFailures, p.ProbeFailures, line)
+		inherit(&f.ProbeOf, p.ProbeOf, line)
 	}
 	if f.Requirements == nil {
 		for _, d := range p.Requirements {

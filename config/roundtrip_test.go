@@ -227,6 +227,8 @@ func anyApplication(t *rapid.T, name string, g *config.Group) config.Application
 	if rapid.Bool().Draw(t, "probe") {
 		a.Probes = rapid.SampledFrom([][]config.Probe{{{Command: command()}}, {{Name: "a", Command: command()}}, {{Command: command()}, {Name: "b", Command: command()}}}).Draw(t, "probes")
 		a.ProbeInterval = time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "interval"))
+		a.ProbeFailures = rapid.IntRange(1, 100).Draw(t, "failures")
+		a.ProbeOf = rapid.IntRange(a.ProbeFailures, 100).Draw(t, "of")
 	}
 	if rapid.Bool().Draw(t, "run") {
 		a.Run, a.Daemons = command(), []config.Daemon{{Name: name}}

@@ -198,7 +198,7 @@ var rules = []Rule{
 	{ruleRegexp, Error, "match is a regular expression (RE2)"},
 	{ruleAppTwice, Error, "the applications of a group have different names"},
 	{ruleDaemonTwice, Error, "the daemons of an application have different names"},
-	{ruleProbe, Error, "probe_interval is given only with a probe"},
+	{ruleProbe, Error, "probe_interval, probe_failures and probe_of are given only with a probe"},
 	{ruleEnvironment, Error, "the environment is made of names and strings without NUL"},
 	{rulePurge, Error, "purge stays strictly below a mount of its group"},
 	{ruleVotes, Warning, "the embedded store has an odd number of votes, or the last one adds a way to fail and none to survive"},

@@ -340,6 +340,9 @@ type Application struct {
 
 	StartLimit, StopLimit, ProbeLimit time.Duration
 	ProbeInterval                     time.Duration // between probes while serving; zero: only after a start
+	// The application is bad while serving when ProbeFailures of its latest ProbeOf
+	// probes were, ProbeFailures ≤ ProbeOf. Zero without a probe.
+	ProbeFailures, ProbeOf int
 
 	Environment []Option // added to a clean environment, sorted by key
 	Daemons     []Daemon // how its processes are recognised; never empty, see Daemon for Run

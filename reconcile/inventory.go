@@ -246,7 +246,7 @@ func appItem(group string, a config.Application, s *Snapshot) Item {
 	case st.Probe == ProbeBad:
 		it.State, it.Detail = Wrong, "probe failed: "+st.ProbeErr
 	default:
-		it.State = Present
+		it.State, it.Detail = Present, st.Doubt
 	}
 	return it
 }

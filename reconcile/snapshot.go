@@ -138,6 +138,9 @@ type AppState struct {
 	Daemons    []DaemonState // one for each daemon of the application, same order
 	Probe      Probe         // of the last probe since the application was started
 	ProbeErr   string        // what the last probe said when it was bad
+	// Doubt is how many of the latest probes were bad and what the last of them said,
+	// while they are too few for Probe to be bad; "" if none was.
+	Doubt string
 }
 
 // Probe is the verdict of a probe.

@@ -29,6 +29,7 @@ const (
 type verdict struct {
 	probe reconcile.Probe
 	why   string // when it is bad
+	doubt string // when too few probes were bad; see reconcile.AppState
 }
 
 // run asks every probe of an application in turn, up to the first that is bad;
@@ -44,7 +45,7 @@ func run(ctx context.Context, app *config.Application, late func(verdict)) (v ve
 			return v
 		}
 		overdue := time.AfterFunc(app.ProbeLimit+2*drain, func() {
-			late(named(verdict{reconcile.ProbeBad, fmt.Sprintf("no answer within %v, and the kernel does not end it: it waits for a disk, perhaps", app.ProbeLimit)}))
+			late(named(verdict{probe: reconcile.ProbeBad, why: fmt.Sprintf("no answer within %v, and the kernel does not end it: it waits for a disk, perhaps", app.ProbeLimit)}))
 		})
 		v, ok = ask(ctx, app, p.Command)
 		overdue.Stop()
@@ -80,7 +81,7 @@ func ask(ctx context.Context, app *config.Application, argv []string) (v verdict
 	case ctx.Err() != nil:
 		return verdict{}, false
 	case limited.Err() != nil:
-		return verdict{reconcile.ProbeBad, fmt.Sprintf("no answer within %v", app.ProbeLimit)}, true
+		return verdict{probe: reconcile.ProbeBad, why: fmt.Sprintf("no answer within %v", app.ProbeLimit)}, true
 	case err == nil, errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
 		return verdict{probe: reconcile.ProbeGood}, true
 	}
@@ -88,7 +89,7 @@ func ask(ctx context.Context, app *config.Application, argv []string) (v verdict
 	if line := out.last(); line != "" {
 		why += ": " + line
 	}
-	return verdict{reconcile.ProbeBad, why[:min(len(why), sentence)]}, true
+	return verdict{probe: reconcile.ProbeBad, why: why[:min(len(why), sentence)]}, true
 }
 
 // ending keeps the last bytes written to it.

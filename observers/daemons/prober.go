@@ -1,6 +1,7 @@
 package daemons
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -43,6 +44,7 @@ func (t *target) same(o *target) bool {
 	return slices.Equal(t.processes, o.processes) &&
 		slices.EqualFunc(t.app.Probes, o.app.Probes, func(x, y config.Probe) bool { return x.Name == y.Name && slices.Equal(x.Command, y.Command) }) &&
 		slices.Equal(t.app.Environment, o.app.Environment) &&
+		t.app.ProbeFailures == o.app.ProbeFailures && t.app.ProbeOf == o.app.ProbeOf &&
 		t.app.ProbeLimit == o.app.ProbeLimit && t.app.ProbeInterval == o.app.ProbeInterval
 }
 
@@ -103,7 +105,7 @@ func (p *Prober) Set(cfg *config.Config, states []reconcile.AppState) {
 	p.want = want
 	for i := range states {
 		v := p.verdicts[name{states[i].Group, states[i].App}]
-		states[i].Probe, states[i].ProbeErr = v.probe, v.why
+		states[i].Probe, states[i].ProbeErr, states[i].Doubt = v.probe, v.why, v.doubt
 	}
 	if moved {
 		p.poke.Fire()
@@ -207,6 +209,7 @@ func (p *Prober) arrange(ctx context.Context, group *sync.WaitGroup) {
 func (p *Prober) probe(ctx context.Context, n name, r *runner) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	seen := tally{least: r.target.app.ProbeFailures, of: r.target.app.ProbeOf}
 	for {
 		select {
 		case <-ctx.Done():
@@ -218,14 +221,15 @@ func (p *Prober) probe(ctx context.Context, n name, r *runner) {
 			if p.tell(ctx, n, v) {
 				p.fire()
 				p.log.InfoContext(ctx, "probe verdict changed", "group", n.group, "app", n.app,
-					"good", v.probe == reconcile.ProbeGood, "reason", v.why, "took", time.Since(began))
+					"good", v.probe == reconcile.ProbeGood, "reason", cmp.Or(v.why, v.doubt), "took", time.Since(began))
 			}
 		}
+		// One that hangs is bad at once: no other comes that could count.
 		v, ok := run(ctx, &r.target.app, tell)
 		if !ok {
 			return
 		}
-		tell(v)
+		tell(seen.add(v))
 		pause.Reset(r.target.app.ProbeInterval)
 	}
 }

@@ -106,10 +106,87 @@ func TestProbeWithoutOptionalDaemons(t *testing.T) {
 	}
 }
 
+// TestProbeThresholds: what so many of so many probes say together.
+func TestProbeThresholds(t *testing.T) {
+	for _, c := range []struct {
+		least, of    int
+		probes, want string // + good, - bad; of the verdict also ? for none yet
+	}{
+		{1, 1, "+-+-", "+-+-"},
+		{0, 0, "+-+-", "+-+-"}, // not declared
+		{3, 3, "+--+---+", "++++++-+"},
+		{3, 3, "--+", "??+"},
+		{2, 4, "+-++-+--++++", "++++-+----++"},
+		{2, 3, "-+-", "?+-"},
+	} {
+		seen, got := tally{least: c.least, of: c.of}, ""
+		for _, p := range c.probes {
+			v := verdict{probe: reconcile.ProbeGood}
+			if p == '-' {
+				v = verdict{probe: reconcile.ProbeBad, why: "it hurts"}
+			}
+			v = seen.add(v)
+			got += map[reconcile.Probe]string{reconcile.ProbeUnknown: "?", reconcile.ProbeGood: "+", reconcile.ProbeBad: "-"}[v.probe]
+			if v.probe == reconcile.ProbeBad && v.why == "" || v.probe != reconcile.ProbeBad && v.why != "" {
+				t.Errorf("%d of %d, %s: %+v", c.least, c.of, got, v)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%d of %d: %s gives %s, want %s", c.least, c.of, c.probes, got, c.want)
+		}
+	}
+	seen := tally{least: 3, of: 3}
+	seen.add(verdict{probe: reconcile.ProbeGood})
+	if v := seen.add(verdict{probe: reconcile.ProbeBad, why: "it hurts"}); v != (verdict{probe: reconcile.ProbeGood, doubt: "probe: 1 of 3 bad: it hurts"}) {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestOneBadProbeOfThreeIsShownAndDoesNothing: a real probe that fails until it is told
+// to be good again; the third in a row counts.
+func TestOneBadProbeOfThreeIsShownAndDoesNothing(t *testing.T) {
+	dir := t.TempDir()
+	count := filepath.Join(dir, "count")
+	// Bad from the second probe on, and each bad one waits until it may end.
+	b := probing(t, 20*time.Second, "/bin/sh", "-c", `echo >>`+count+`; n=$(wc -l <`+count+`); [ $n -eq 1 ] && exit 0
+while [ ! -e `+dir+`/$n ]; do sleep 0.01; done; echo refused; exit 1`)
+	a := &b.cfg.Groups[0].Applications[0]
+	a.ProbeFailures, a.ProbeOf = 3, 3
+	until := func(what string, is func(s reconcile.AppState) bool) {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for {
+			s := b.set(1)
+			if is(s) {
+				return
+			}
+			select {
+			case <-b.fired:
+			case <-limit:
+				t.Fatalf("never %s: %+v", what, s)
+			}
+		}
+	}
+	let := func(n string) { must(t, os.WriteFile(filepath.Join(dir, n), nil, 0o600)) }
+	until("good", func(s reconcile.AppState) bool { return s.Probe == reconcile.ProbeGood && s.Doubt == "" })
+	let("2")
+	until("in doubt", func(s reconcile.AppState) bool {
+		return s.Probe == reconcile.ProbeGood && strings.HasPrefix(s.Doubt, "probe: 1 of 3 bad: exit status 1: refused")
+	})
+	let("3")
+	until("more in doubt", func(s reconcile.AppState) bool {
+		return s.Probe == reconcile.ProbeGood && strings.HasPrefix(s.Doubt, "probe: 2 of 3 bad")
+	})
+	let("4")
+	until("bad", func(s reconcile.AppState) bool {
+		return s.Probe == reconcile.ProbeBad && strings.HasPrefix(s.ProbeErr, "3 of the latest 3 bad: exit status 1: refused") && s.Doubt == ""
+	})
+}
+
 // A probe that is killed for its time takes its children with it.
 func TestProbeIsKilledWithItsChildren(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
-	b := probing(t, 100*time.Millisecond, "/bin/sh", "-c", "sleep 60 & echo $! > "+path+"; wait")
+	b := probing(t, 2*time.Second, "/bin/sh", "-c", "sleep 60 & echo $! > "+path+"; wait")
 	b.verdict(1)
 	b.set(0)
 	b.p.Pause("g", "a")
