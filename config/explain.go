@@ -123,6 +123,9 @@ func (p *printer) node(n *Node) {
 	if len(n.Fences) == 0 && !p.external {
 		p.out.WriteString("# no fence: after a crash its groups wait for other evidence\n")
 	}
+	if !p.external {
+		p.key("rejoin", quote(string(n.Rejoin)), "after a fence: automatic, or by-hand when a person has looked")
+	}
 	for i := range n.Fences {
 		f, header := &n.Fences[i], "[node."+bare(n.Name)+".fence]"
 		if len(n.Fences) > 1 { // tried in this order

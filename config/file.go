@@ -85,6 +85,7 @@ type fileConfig struct {
 	SocketGroup   val[string]   `toml:"socket_group"`
 	Configuration val[string]   `toml:"configuration"`
 	Stop          val[string]   `toml:"stop"`
+	Rejoin        val[string]   `toml:"rejoin"`
 	Skew          val[string]   `toml:"skew"`
 	Lease         fileLease     `toml:"lease"`
 	Keepalive     fileKeepalive `toml:"keepalive"`
@@ -146,6 +147,7 @@ type fileNode struct {
 	table
 	Addresses val[adapters] `toml:"addresses"`
 	Fence     []fileFence   `toml:"fence,or-one"`
+	Rejoin    val[string]   `toml:"rejoin"`
 }
 
 type fileFence struct {

@@ -72,8 +72,10 @@ func (b *builder) external(f *fileLease, l *Lease) {
 	} {
 		b.notFor(k.set, k.line, k.key, l.Store)
 	}
+	b.notFor(b.file.Rejoin.set, b.file.Rejoin.line, "rejoin", l.Store)
 	for i := range b.file.Node {
 		n := &b.file.Node[i]
+		b.notFor(n.Rejoin.set, n.Rejoin.line, "node "+n.name+": rejoin", l.Store)
 		for k := range n.Fence {
 			b.notFor(true, n.Fence[k].line, "node "+n.name+": fence", l.Store)
 		}
@@ -211,6 +213,7 @@ func (b *builder) keyFile() {
 				"socket_group %s is not the name of a group", quote(b.config.SocketGroup))
 		}
 	}
+	b.config.Rejoin = word(b, &b.file.Rejoin, RejoinAutomatic, "rejoin", RejoinAutomatic, RejoinByHand)
 	b.config.Stop = word(b, &b.file.Stop, StopHandOver, "stop", StopHandOver, StopAll, StopLeave)
 	b.config.Skew = word(b, &b.file.Skew, SkewHold, "skew", SkewHold, SkewWarn)
 	if b.config.KeyFile != "" {

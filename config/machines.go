@@ -64,6 +64,7 @@ func (b *builder) node(f *fileNode) {
 		b.add(ruleNoFence, f.line, "write fence = { agent = ..., options = { ... } }",
 			"%s has no fence: after its crash its groups wait until it is rebooted or confirmed down", what)
 	}
+	n.Rejoin = word(b, &f.Rejoin, cmp.Or(b.config.Rejoin, RejoinAutomatic), what+": rejoin", RejoinAutomatic, RejoinByHand)
 	b.config.Nodes = append(b.config.Nodes, n)
 }
 

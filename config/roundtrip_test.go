@@ -50,8 +50,9 @@ func anyOptions(t *rapid.T, key string, value *rapid.Generator[string]) []config
 func anyConfig(t *rapid.T) *config.Config {
 	c := &config.Config{
 		Cluster: anyWord.Draw(t, "cluster"), KeyFile: anyPath.Draw(t, "key file"),
-		Stop: rapid.SampledFrom([]config.StopMode{config.StopHandOver, config.StopAll, config.StopLeave}).Draw(t, "stop"),
-		Skew: rapid.SampledFrom([]config.SkewPolicy{config.SkewHold, config.SkewWarn}).Draw(t, "skew"),
+		Stop:   rapid.SampledFrom([]config.StopMode{config.StopHandOver, config.StopAll, config.StopLeave}).Draw(t, "stop"),
+		Rejoin: config.RejoinAutomatic, // each node has its own word
+		Skew:   rapid.SampledFrom([]config.SkewPolicy{config.SkewHold, config.SkewWarn}).Draw(t, "skew"),
 		Lease: config.Lease{Store: config.StoreEmbedded, TTL: 10 * time.Second, Renew: 1500 * time.Microsecond * 1000, Request: time.Second,
 			Margin: 700 * time.Millisecond, Tick: 50 * time.Millisecond, Election: 333 * time.Millisecond, PeerPort: 65535},
 		Keepalive: config.Keepalive{Interval: 70 * time.Millisecond, Timeout: 211 * time.Millisecond, Port: uint16(rapid.IntRange(1, 65535).Draw(t, "port"))},
@@ -100,6 +101,10 @@ func anyConfig(t *rapid.T) *config.Config {
 			if standby := rapid.IntRange(0, 3).Draw(t, "standby adapters"); standby > 1 {
 				n.Addresses = append(n.Addresses, address(k, 50*standby+i))
 			}
+		}
+		n.Rejoin = config.RejoinAutomatic
+		if !external && rapid.Bool().Draw(t, "rejoin") {
+			n.Rejoin = config.RejoinByHand
 		}
 		fences := rapid.IntRange(0, 3).Draw(t, "fences")
 		if c.Lease.Store == config.StoreDisk && c.Watchdog.Mode != config.WatchdogRequired {

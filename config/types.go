@@ -19,6 +19,8 @@ type Config struct {
 	Configuration Configuration
 	// Stop is what the service of a node does when it is told to stop and not how.
 	Stop StopMode
+	// Rejoin is how a node that was fenced comes back, unless it says so itself.
+	Rejoin RejoinMode
 	// Skew is what a node does whose file is not the one that counts.
 	Skew SkewPolicy
 
@@ -61,6 +63,17 @@ const (
 	SkewHold SkewPolicy = "hold"
 	// SkewWarn: it says so, and goes by its own file.
 	SkewWarn SkewPolicy = "warn"
+)
+
+// RejoinMode is how a node that was fenced comes back after its next boot.
+type RejoinMode string
+
+// The modes of rejoining.
+const (
+	// RejoinAutomatic: by itself, as soon as it is clean.
+	RejoinAutomatic RejoinMode = "automatic"
+	// RejoinByHand: it stays out until a person who has looked at it says so.
+	RejoinByHand RejoinMode = "by-hand"
 )
 
 // StoreKind names where claims and leases live (design, section 5).
@@ -150,6 +163,7 @@ type Node struct {
 	// Fences are the ways to switch it off, tried in this order until one confirms
 	// off. None: this node cannot be fenced, and its claims wait for other evidence.
 	Fences []Fence
+	Rejoin RejoinMode // how it comes back after a fence
 	Line   int
 }
 

@@ -59,7 +59,10 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	event, because = stilled(event, because, g, s)
 	d.Because = because
 	role := s.Memory[g.Name].Role
-	tr, err := fsm.Next(role, event, d.Facts)
+	facts := d.Facts
+	aside, out := setAside(c, g, s)
+	facts.Clean = facts.Clean && !out
+	tr, err := fsm.Next(role, event, facts)
 	if err != nil { // the table is total: a test proves it
 		tr = fsm.Transition{From: role, Event: event, To: role, Why: err.Error()}
 	}
@@ -75,6 +78,9 @@ func Decide(c *config.Config, g *config.Group, s *Snapshot) Decision {
 	}
 	d.Goal = Want(tr.To, event, take.OK)
 	d.Plan = diff(c, g, s, d, take)
+	if out {
+		d.stayOut(aside)
+	}
 	d.freeze(g, s)
 	d.AtBarrier = atBarrier(d)
 	d.Phase = phase(g, s, d)

@@ -18,7 +18,7 @@ func Drained(s *Snapshot, node string) (Request, bool) { return order(s, Drain, 
 
 // Sentence tells an order: "frozen by root: new disks".
 func (r Request) Sentence() string {
-	word := map[Order]string{Freeze: "frozen", Drain: "drained", Clear: "cleared", Stopped: "stopped"}[r.Order]
+	word := map[Order]string{Freeze: "frozen", Drain: "drained", Clear: "cleared", Stopped: "stopped", Rejoin: "let in again"}[r.Order]
 	return strings.TrimSuffix(word+" by "+r.By+": "+r.Reason, ": ")
 }
 

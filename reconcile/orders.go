@@ -21,6 +21,9 @@ const (
 	// Stopped has nobody take a group that its node, By, has let go to be down with it.
 	// That node ends it at its next start.
 	Stopped Order = "stop"
+	// Rejoin lets a node stand by again that was set aside after a fence: the one of the
+	// boot that the order names.
+	Rejoin Order = "rejoin"
 )
 
 // UntilCleared is how long an order lasts that only a person ends.

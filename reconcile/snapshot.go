@@ -415,6 +415,8 @@ type Request struct {
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty"`
 	Epoch  uint64 `json:"epoch"` // of the claim when it was asked for
+	// BootID is the boot that an order is about, where it is about one.
+	BootID string `json:"boot_id,omitempty"`
 	// Order is what is asked for if it is no move.
 	Order Order `json:"order,omitempty"`
 	// Lasts is how long it is kept at most. Zero: as long as the store keeps a move.

@@ -279,6 +279,9 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 	if r, ok := skewed(c, s); ok {
 		return r, false
 	}
+	if r, out := setAside(c, g, s); out {
+		return r, false
+	}
 	if m.Failed != "" {
 		return Reason{Text: m.Failed, Way: "mend it, then: understudy clear " + g.Name}, false
 	}

@@ -55,6 +55,23 @@ keep-alives go on. A group that no other node is ready for stays and serves.`,
 	})
 }
 
+func rejoinCommand(c *common) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "rejoin NODE",
+		Short: "let a node stand by again that was fenced",
+		Long: `Let a node stand by again that was fenced and whose file says rejoin = "by-hand":
+somebody has looked at it. The word is about the last fence on record, and not about
+the next. A node that says rejoin = "automatic" needs none.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.order(cmd.Context(), api.OrderRequest{Order: string(reconcile.Rejoin), Object: args[0], By: operator(), Reason: reason})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "what was found, for `history`")
+	return cmd
+}
+
 func orderCommand(c *common, o reconcile.Order, lasts time.Duration, cmd *cobra.Command) *cobra.Command {
 	var reason string
 	var forever bool
@@ -138,9 +155,13 @@ func (r *resident) Order(ctx context.Context, q api.OrderRequest) (api.OrderRepl
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find group %q in the file", q.Object)}
 	case o == reconcile.Drain && r.config().Node(q.Object) == nil:
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find node %q in the file", q.Object)}
+	case o == reconcile.Rejoin && r.config().Node(q.Object) == nil:
+		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot find node %q in the file", q.Object)}
+	case o == reconcile.Rejoin && st.Snapshot.Store.Value.Fenced[q.Object].BootID == "":
+		return api.OrderReply{}, &api.Refusal{Code: exitBlocked, Text: fmt.Sprintf("cannot let %s in again: no fence of it is on record", q.Object)}
 	case o == reconcile.Drain && reconcile.IsExternal(r.config()):
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot drain %s: with store external the other manager moves groups — move them there", q.Object)}
-	case o != reconcile.Freeze && o != reconcile.Drain:
+	case o != reconcile.Freeze && o != reconcile.Drain && o != reconcile.Rejoin:
 		return api.OrderReply{}, &api.Refusal{Code: exitUsage, Text: fmt.Sprintf("cannot understand order %q", q.Order)}
 	}
 	var out api.OrderReply
@@ -160,6 +181,9 @@ func (r *resident) give(ctx context.Context, o reconcile.Order, object string, q
 	if req.Lasts <= 0 {
 		req.Lasts = reconcile.UntilCleared
 	}
+	if o == reconcile.Rejoin {
+		req.BootID = r.keeper.View().Value.Fenced[object].BootID
+	}
 	why := req.Sentence()
 	err := error(nil)
 	if q.End {
@@ -172,7 +196,7 @@ func (r *resident) give(ctx context.Context, o reconcile.Order, object string, q
 		return err
 	}
 	rec := journal.Record{At: now, Node: r.node, Kind: journal.Note, Group: object, Why: why}
-	if o == reconcile.Drain {
+	if o == reconcile.Drain || o == reconcile.Rejoin {
 		rec.Group, rec.Why = "", object+": "+why
 	}
 	_ = r.journal.Append(rec) // its state is in status
@@ -186,6 +210,8 @@ func (r *resident) follows(o reconcile.Order, object string, q api.OrderRequest,
 		until = "until " + time.Now().Add(time.Duration(q.LastsMS)*time.Millisecond).Format(time.DateTime)
 	}
 	switch {
+	case o == reconcile.Rejoin:
+		return []string{fmt.Sprintf("%s stands by again as soon as it is clean: %s", object, s.Store.Value.Fenced[object].Sentence())}
 	case o == reconcile.Freeze && q.End:
 		return []string{object + " is frozen no more: what has waited is done now"}
 	case o == reconcile.Drain && q.End:
@@ -228,7 +254,7 @@ func orderStatuses(s *reconcile.Snapshot) []api.OrderStatus {
 	var out []api.OrderStatus
 	for _, key := range slices.Sorted(maps.Keys(s.Store.Value.Requests)) {
 		q := s.Store.Value.Requests[key]
-		if q.Order == reconcile.NoOrder || q.Order == reconcile.Clear {
+		if q.Order == reconcile.NoOrder || q.Order == reconcile.Clear || q.Order == reconcile.Rejoin {
 			continue
 		}
 		st := api.OrderStatus{Order: string(q.Order), Object: q.To, By: q.By, Reason: q.Reason, At: q.At}
