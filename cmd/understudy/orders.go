@@ -60,9 +60,10 @@ func rejoinCommand(c *common) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rejoin NODE",
 		Short: "let a node stand by again that was fenced",
-		Long: `Let a node stand by again that was fenced and whose file says rejoin = "by-hand":
-somebody has looked at it. The word is about the last fence on record, and not about
-the next. A node that says rejoin = "automatic" needs none.`,
+		Long: `Let a node stand by again that was fenced and whose file says rejoin =
+"by-hand": somebody has looked at it. The word is about the last fence on
+record, and not about the next. A node that says rejoin = "automatic" needs
+none.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.order(cmd.Context(), api.OrderRequest{Order: string(reconcile.Rejoin), Object: args[0], By: operator(), Reason: reason})
