@@ -14,7 +14,7 @@ const (
 )
 
 // Holds says what this host holds after a pass. Had are the groups that this run has
-// taken up or was seen to hold, until they were seen to be clean; flying are those
+// taken up or was seen to hold, until their release was proved; flying are those
 // that a plan under way takes up. What lies here without a claim and was never held is a stray:
 // it is let go like everything, and no reason to reset a host.
 func Holds(c *config.Config, s *Snapshot, decisions map[string]Decision, had, flying map[string]bool) Holding {
@@ -22,7 +22,7 @@ func Holds(c *config.Config, s *Snapshot, decisions map[string]Decision, had, fl
 	for i := range c.Groups {
 		g := &c.Groups[i]
 		d, decides := decisions[g.Name]
-		if !decides || d.Facts.Clean && !flying[g.Name] {
+		if !decides || d.Facts.Clean && !flying[g.Name] && !had[g.Name] {
 			continue
 		}
 		claim := s.Store.Value.Claims[g.Name]

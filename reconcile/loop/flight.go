@@ -32,6 +32,7 @@ type outcome struct {
 	verb    string         // of the step that failed
 	step    reconcile.Step // the one that failed
 	claimed bool           // the failure came after the claim was ours
+	proved  bool           // nothing was left of the group on this host
 	at      time.Time
 }
 
@@ -171,8 +172,11 @@ func (l *Loop) fly(ctx context.Context, f *flight, claimed bool) outcome {
 		}
 		l.append(rec)
 		l.opt.Log.Info("step done", "group", f.plan.Group, "plan", f.plan.Fingerprint(), "step", rec.Step, "step_n", p.N, "step_of", rec.Of, "took", rec.Took)
-		if _, ok := p.Step.(reconcile.TakeClaim); ok {
+		switch p.Step.(type) {
+		case reconcile.TakeClaim:
 			o.claimed = true
+		case reconcile.ProveRelease:
+			o.proved = true
 		}
 	}
 	return o
@@ -221,6 +225,7 @@ func (l *Loop) finished(o outcome) {
 	if l.flights[o.group] == o.flight {
 		delete(l.flights, o.group)
 	}
+	l.heldUntilProved(o)
 	if o.group == reconcile.NodeGroup {
 		l.servicesLanded(o)
 		return

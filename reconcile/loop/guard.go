@@ -18,6 +18,18 @@ func (l *Loop) guarded() error {
 	return nil
 }
 
+// heldUntilProved keeps a group that a plan has had the claim of among those that are
+// held, until the proof of release has succeeded: what a look shows is not all that can
+// still write.
+func (l *Loop) heldUntilProved(o outcome) {
+	switch {
+	case o.proved:
+		delete(l.touched, o.group)
+	case o.claimed && o.flight.plan.Goal == reconcile.Hold && o.group != reconcile.NodeGroup && !l.external():
+		l.touched[o.group] = true
+	}
+}
+
 // guard tells the watchdog what one pass has found to be held here, and returns it.
 func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decision) reconcile.Holding {
 	flying := map[string]bool{}
@@ -29,8 +41,8 @@ func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decis
 	for group, d := range decisions {
 		switch {
 		case d.Transition.To.Holds() && !d.Facts.Clean:
-			l.had[group] = true
-		case d.Facts.Clean && !flying[group]:
+			l.had[group], l.touched[group] = true, !l.external()
+		case d.Facts.Clean && !flying[group] && !l.touched[group]:
 			delete(l.had, group)
 		}
 	}

@@ -88,6 +88,15 @@ func TestWatchdogKnowsWhatIsHeld(t *testing.T) {
 			t.Errorf("told %v while something cannot be let go", g.told)
 		}
 		delete(b.fail, "unmount")
+		b.fail["prove"] = errors.New("/dev/files is in use")
+		b.mu.Unlock()
+		time.Sleep(time.Minute)
+		b.settle()
+		b.mu.Lock()
+		if g.told[len(g.told)-1] != reconcile.HoldsOwn {
+			t.Errorf("told %v while no look shows anything and the proof fails, done %v", g.told, b.done)
+		}
+		delete(b.fail, "prove")
 		b.mu.Unlock()
 		time.Sleep(time.Minute)
 		b.settle()

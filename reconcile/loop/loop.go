@@ -112,6 +112,7 @@ type Loop struct {
 	handErr  map[string]error            // of the last step by hand
 	renewed  map[string]bool             // groups whose next start is one of a changed file, and no restart
 	had      map[string]bool             // groups of which this run has taken something up, until they are clean
+	touched  map[string]bool             // groups that this run has held, until their release was proved
 	running  context.Context             // of Run: flights outlive who asked for them
 	stopping string
 	change   *change // on its way, nil if none is
@@ -146,7 +147,7 @@ func New(opt Options) *Loop {
 		opt: opt, done: make(chan outcome), call: make(chan func()), kick: make(chan struct{}, 1),
 		memory: map[string]reconcile.Memory{}, flights: map[string]*flight{}, heard: map[string]reconcile.LastWord{}, held: map[string]uint64{},
 		last: map[string]reconcile.Decision{}, backoff: map[string]time.Duration{}, cleaned: map[string]string{}, counted: map[string]bool{},
-		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{}, renewed: map[string]bool{},
+		byHand: map[string][]reconcile.Step{}, handErr: map[string]error{}, had: map[string]bool{}, touched: map[string]bool{}, renewed: map[string]bool{},
 	}
 	l.cfg.Store(opt.Config)
 	l.restore()
@@ -307,12 +308,17 @@ func (l *Loop) follow(ctx context.Context, g *config.Group, s *reconcile.Snapsho
 	switch d.Transition.Event {
 	case fsm.Held:
 		delete(l.renewed, g.Name)
-		if m.Whole != claim.Epoch || m.Error != "" {
-			l.note(g.Name, "everything is up", d)
+		whole := m.Whole == claim.Epoch
+		// What is here and to be claimed anew waits after a failure as any other plan.
+		if l.last[g.Name].Transition.Event != fsm.Held || d.Plan.Empty() {
+			if !whole || m.Error != "" {
+				l.note(g.Name, "everything is up", d)
+			}
+			m.Error, m.ErrorVerb, m.Retry = "", "", time.Time{}
+			l.backoff[g.Name] = 0
 		}
-		m.Whole, m.Error, m.ErrorVerb, m.Retry = claim.Epoch, "", "", time.Time{}
-		l.held[g.Name], l.backoff[g.Name] = claim.Epoch, 0
-		if claim.Rehearsal == reconcile.RehearseOne {
+		m.Whole, l.held[g.Name] = claim.Epoch, claim.Epoch
+		if claim.Rehearsal == reconcile.RehearseOne && !whole {
 			l.Kick() // it has passed: the next pass lets it go
 		}
 	case fsm.Broken:
