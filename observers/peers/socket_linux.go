@@ -1,8 +1,12 @@
 package peers
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -110,4 +114,65 @@ func stick(conn *net.UDPConn, index int) error {
 		return control
 	}
 	return err
+}
+
+// apart are settings of a link that make it answer for its own addresses only, ask in
+// its own name only, and take what comes over it although the way back is another
+// (ip-sysctl). By default the kernel answers for every address of the host on every
+// link, so that two adapters on one wire cannot be told apart.
+var apart = []struct {
+	name  string
+	least int
+}{{"arp_ignore", 1}, {"arp_announce", 2}, {"rp_filter", 2}}
+
+// keepApart makes these settings, where the link or the host has not more of them
+// already: the larger of the two counts. A source that is checked by nobody, rp_filter
+// 0, stays so. Neighbours that have learned the address of another adapter by then are
+// told the right one, or they would keep the wrong one for a minute.
+func keepApart(link net.Interface, ip netip.Addr) error {
+	if ip.Is6() {
+		return nil
+	}
+	const dir = "/proc/sys/net/ipv4/conf/"
+	changed := false
+	for _, s := range apart {
+		most := 0
+		for _, of := range []string{"all", link.Name} {
+			b, err := os.ReadFile(dir + of + "/" + s.name)
+			if err != nil {
+				return err
+			}
+			n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+			if err != nil {
+				return err
+			}
+			most = max(most, n)
+		}
+		if most >= s.least || s.name == "rp_filter" && most == 0 {
+			continue
+		}
+		if err := os.WriteFile(dir+link.Name+"/"+s.name, []byte(strconv.Itoa(s.least)), 0); err != nil {
+			return err
+		}
+		changed = true
+	}
+	if changed && len(link.HardwareAddr) == 6 {
+		return tellNeighbours(link, ip)
+	}
+	return nil
+}
+
+// tellNeighbours announces an address of a link by gratuitous ARP (RFC 5227, 3).
+func tellNeighbours(link net.Interface, ip netip.Addr) error {
+	arp := binary.NativeEndian.Uint16([]byte{0x08, 0x06})                        // ETH_P_ARP in network order, packet(7)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // it receives nothing
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	to := &unix.SockaddrLinklayer{Protocol: arp, Ifindex: link.Index, Halen: 6, Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
+	b := []byte{0, 1, 0x08, 0, 6, 4, 0, 1} // Ethernet, IPv4, request
+	b = append(append(b, link.HardwareAddr...), ip.AsSlice()...)
+	b = append(append(b, make([]byte, 6)...), ip.AsSlice()...)
+	return unix.Sendto(fd, b, unix.MSG_DONTWAIT, to)
 }

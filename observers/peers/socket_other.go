@@ -44,3 +44,6 @@ func transmit(conn *net.UDPConn, b []byte, to destination) error {
 
 // stick is not known on this system: the routes decide over which link packets go.
 func stick(*net.UDPConn, int) error { return nil }
+
+// keepApart is not known on this system.
+func keepApart(net.Interface, netip.Addr) error { return nil }

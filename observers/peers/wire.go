@@ -126,15 +126,15 @@ func (w *wire) pin() bool {
 }
 
 func (w *wire) keepTo(conn *net.UDPConn) bool {
-	index, ok := linkWith(w.local.Addr())
-	return ok && stick(conn, index) == nil
+	l, ok := linkWith(w.local.Addr())
+	return ok && keepApart(l, w.local.Addr()) == nil && stick(conn, l.Index) == nil
 }
 
-// linkWith is the index of the link that has an address.
-func linkWith(ip netip.Addr) (int, bool) {
+// linkWith is the link that has an address.
+func linkWith(ip netip.Addr) (net.Interface, bool) {
 	links, err := net.Interfaces()
 	if err != nil {
-		return 0, false
+		return net.Interface{}, false
 	}
 	for _, l := range links {
 		addrs, err := l.Addrs()
@@ -143,9 +143,9 @@ func linkWith(ip netip.Addr) (int, bool) {
 		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == ip {
-				return l.Index, true
+				return l, true
 			}
 		}
 	}
-	return 0, false
+	return net.Interface{}, false
 }
