@@ -151,7 +151,7 @@ func watchdogScenario(ctx context.Context, s *Stage) error {
 		return err
 	}
 	return s.prove(ctx,
-		claim{"on the evidence of another boot", "n2", "understudy why data 2>&1 | grep Evidence", "boot"},
+		claim{"on the evidence of another boot", "n2", evidenceOfClaim, "other boot id"},
 		claim{"the history", "n2", "understudy history data 2>&1 | tail -5", "data"},
 	)
 }
