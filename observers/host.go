@@ -28,6 +28,9 @@ type Peers = peers.Peers
 // KeyID names a secret of the cluster without giving it away. See [peers.KeyID].
 func KeyID(key []byte) string { return peers.KeyID(key) }
 
+// KeyIDs are the ids of secrets, in their order.
+func KeyIDs(keys [][]byte) []string { return peers.KeyIDs(keys) }
+
 // NewPeers prepares keep-alives of one machine (a node's name, or "witness") with
 // all others of a file. See [peers.New].
 func NewPeers(cfg *config.Config, self, bootID string, keys [][]byte, log *slog.Logger) *Peers {

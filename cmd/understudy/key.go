@@ -290,11 +290,3 @@ func orNone(list []string) string {
 	}
 	return strings.Join(list, ", ")
 }
-
-func keyIDs(keys [][]byte) []string {
-	var out []string
-	for _, key := range keys {
-		out = append(out, observers.KeyID(key))
-	}
-	return out
-}

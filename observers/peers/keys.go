@@ -13,7 +13,8 @@ func KeyID(key []byte) string {
 	return hex.EncodeToString(m.Sum(nil)[:4])
 }
 
-func keyIDs(keys [][]byte) []string {
+// KeyIDs are the ids of secrets, in their order.
+func KeyIDs(keys [][]byte) []string {
 	var out []string
 	for _, key := range keys {
 		out = append(out, KeyID(key))

@@ -62,7 +62,7 @@ func create(cfg *config.Config, self, bootID string, keys [][]byte, log *slog.Lo
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	p := &Peers{
-		keys:    keyIDs(keys),
+		keys:    KeyIDs(keys),
 		cluster: cfg.Cluster, self: self, interval: cfg.Keepalive.Interval, clock: clock, log: log,
 		session: session{bootID, binary.BigEndian.Uint64(random[:])}, decides: cfg.Node(self) != nil,
 		known:  map[string]string{cfg.Cluster: cfg.Cluster},
