@@ -67,9 +67,7 @@ func TestNoStorageStepWithoutTheWatchdog(t *testing.T) {
 // The watchdog is told of what is held before it is there, until nothing is left.
 func TestWatchdogKnowsWhatIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		g := &watched{b: b}
-		b.loop.opt.Guard = g
+		b, g := watchedBed(t)
 		b.start(t)
 		time.Sleep(time.Second)
 		b.settle()
@@ -115,9 +113,7 @@ func TestWatchdogKnowsWhatIsHeld(t *testing.T) {
 // it held, and whose claim is another's by now, is.
 func TestWatchdogAndForeignClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		g := &watched{b: b}
-		b.loop.opt.Guard = g
+		b, g := watchedBed(t)
 		b.start(t)
 		time.Sleep(time.Second)
 		b.settle()
@@ -141,9 +137,7 @@ func TestWatchdogAndForeignClaims(t *testing.T) {
 
 func TestStrayIsNoReasonToResetTheHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		g := &watched{b: b}
-		b.loop.opt.Guard = g
+		b, g := watchedBed(t)
 		b.fail["unmount"] = errors.New("busy")
 		c := b.w.Store.Claims["files"]
 		c.Holder, c.BootID, c.Epoch, c.Released = "beta", b.w.Host("beta").BootID, c.Epoch+1, false
@@ -157,4 +151,12 @@ func TestStrayIsNoReasonToResetTheHost(t *testing.T) {
 			t.Errorf("told %v", g.told)
 		}
 	})
+}
+
+// watchedBed is a bed whose watchdog never refuses.
+func watchedBed(t *testing.T) (*bed, *watched) {
+	b := newBed(t)
+	g := &watched{b: b}
+	b.loop.opt.Guard = g
+	return b, g
 }

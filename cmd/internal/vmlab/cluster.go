@@ -67,6 +67,21 @@ func (c cluster) configure(ctx context.Context, s *Stage, node string) error {
 	return s.Put(ctx, node, "/etc/understudy/cluster.key", 0o600, c.key)
 }
 
+// serves starts understudy on all three guests, and waits until n1 serves and n2
+// stands by.
+func (c cluster) serves(ctx context.Context, s *Stage, standsBy claim) error {
+	s.title("understudy starts on all three; n1 is the group's home")
+	for _, node := range []string{"n3", "n2", "n1"} {
+		if err := c.run(ctx, s, node); err != nil {
+			return err
+		}
+	}
+	if err := s.await(ctx, claim{"n1 writes to the shared file system", "n1", "cat /run/writer.last", "n1 "}); err != nil {
+		return err
+	}
+	return s.await(ctx, standsBy)
+}
+
 // run starts understudy on a guest; n3 is the witness.
 func (c cluster) run(ctx context.Context, s *Stage, node string) error {
 	verb := "run"

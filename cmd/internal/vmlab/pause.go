@@ -33,11 +33,7 @@ func pauseScenario(ctx context.Context, s *Stage) error {
 		return err
 	}
 
-	s.title("n1 boots again, and stands by")
-	if err := p.switchOn(ctx, "n1"); err != nil {
-		return err
-	}
-	if err := p.standsBy(ctx, "n1"); err != nil {
+	if err := p.backAgain(ctx, "n1"); err != nil {
 		return err
 	}
 

@@ -241,6 +241,15 @@ func (p *play) lets(ctx context.Context, node string) error {
 	return nil
 }
 
+// backAgain switches a guest on that had been off, and waits until it stands by.
+func (p *play) backAgain(ctx context.Context, node string) error {
+	p.title("%s boots again, and stands by", node)
+	if err := p.switchOn(ctx, node); err != nil {
+		return err
+	}
+	return p.standsBy(ctx, node)
+}
+
 // standsBy waits until a guest is a standby that is ready.
 func (p *play) standsBy(ctx context.Context, node string) error {
 	return p.await(ctx, claim{node + " stands by and is ready", node, "understudy status | grep '^group'", "standby, idle, ready"})

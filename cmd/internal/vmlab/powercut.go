@@ -27,11 +27,7 @@ func powercutScenario(ctx context.Context, s *Stage) error {
 		return err
 	}
 
-	s.title("n1 boots again, and stands by")
-	if err := p.switchOn(ctx, "n1"); err != nil {
-		return err
-	}
-	if err := p.standsBy(ctx, "n1"); err != nil {
+	if err := p.backAgain(ctx, "n1"); err != nil {
 		return err
 	}
 
