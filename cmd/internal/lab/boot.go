@@ -107,6 +107,14 @@ func boot(s *bootSpec) error {
 	if err != nil {
 		return fmt.Errorf("loopback: %w", err)
 	}
+	if _, several := s.Addresses[StandbyLink]; several {
+		// As prepare would have it from the boot on (ip-sysctl).
+		for name, value := range map[string]string{"arp_ignore": "1", "arp_announce": "2"} {
+			if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/"+name, []byte(value), 0); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
 	for network, prefix := range s.Addresses {
 		l, err := netlink.LinkByName(network)
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -93,10 +94,20 @@ func AppCommand(more ...string) []string {
 
 // inline is a host's addresses as a TOML inline table, networks in fixed order.
 func inline(h Host) string {
+	of := map[string][]string{}
+	for _, a := range adapters {
+		if p, ok := h.Addresses[a]; ok {
+			of[networkOf(a)] = append(of[networkOf(a)], strconv.Quote(p.String()))
+		}
+	}
 	var parts []string
 	for _, n := range networks {
-		if p, ok := h.Addresses[n]; ok {
-			parts = append(parts, fmt.Sprintf("%s = %q", n, p))
+		switch text := strings.Join(of[n], ", "); len(of[n]) {
+		case 0:
+		case 1:
+			parts = append(parts, n+" = "+text)
+		default:
+			parts = append(parts, n+" = ["+text+"]")
 		}
 	}
 	return "{ " + strings.Join(parts, ", ") + " }"

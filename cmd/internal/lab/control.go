@@ -116,7 +116,7 @@ func (h *host) fault(op string, on []string) error {
 	h.op.Lock()
 	defer h.op.Unlock()
 	if len(on) == 0 {
-		for _, n := range networks {
+		for _, n := range adapters {
 			if _, ok := h.Addresses[n]; ok {
 				on = append(on, n)
 			}

@@ -142,7 +142,7 @@ func (h *host) startLocked(ctx context.Context) error {
 // numbered alike at every boot.
 func (h *host) cables() []string {
 	var on []string
-	for _, n := range networks {
+	for _, n := range adapters {
 		if _, ok := h.Addresses[n]; ok {
 			on = append(on, n)
 		}

@@ -184,7 +184,7 @@ func (s *supervisor) hostsFile() string {
 	var b strings.Builder
 	b.WriteString("127.0.0.1 localhost\n")
 	for _, h := range s.Hosts {
-		for _, n := range networks {
+		for _, n := range adapters {
 			if p, ok := h.Addresses[n]; ok {
 				name := h.Name
 				if n != PublicNet {

@@ -73,7 +73,7 @@ const (
 // Host is one machine of a lab.
 type Host struct {
 	Name      string
-	Addresses map[string]netip.Prefix // by network; the network's name is the interface's name too
+	Addresses map[string]netip.Prefix // by adapter; the network's name is its first adapter's name too
 	Disks     bool                    // it is cabled to the shared disks
 	Service   []string                // its resident service, "" in a host that has none
 }
@@ -87,6 +87,8 @@ const (
 
 	PublicNet  = "public"
 	StorageNet = "storage"
+	// StandbyLink is a second adapter on the public network, see [StandbyHosts].
+	StandbyLink = "public2"
 )
 
 const (
@@ -96,6 +98,32 @@ const (
 )
 
 var networks = []string{PublicNet, StorageNet}
+
+// adapters are the links that a host may have, in the order of their numbers: one on
+// each network, and the second one on the public network.
+var adapters = append(slices.Clone(networks), StandbyLink)
+
+// networkOf is the network that an adapter is on.
+func networkOf(adapter string) string {
+	if adapter == StandbyLink {
+		return PublicNet
+	}
+	return adapter
+}
+
+// StandbyHosts are the default hosts, with a second adapter of both nodes on the public
+// network, in a subnet of its own (guide: boot and standby adapters).
+func StandbyHosts() []Host {
+	hosts := DefaultHosts()
+	for i := range hosts {
+		if h := &hosts[i]; h.Disks {
+			a := h.Addresses[PublicNet].Addr().As4()
+			a[1] = 17 // 10.17.0.0/24
+			h.Addresses[StandbyLink] = netip.PrefixFrom(netip.AddrFrom4(a), 24)
+		}
+	}
+	return hosts
+}
 
 // DefaultHosts are two nodes, a witness, and a client that is on the public
 // network only.
@@ -157,7 +185,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 		seen[h.Name] = true
 		for network := range h.Addresses {
-			if !slices.Contains(networks, network) {
+			if !slices.Contains(adapters, network) {
 				return o, fmt.Errorf("cannot cable host %q to network %q — the networks are %v", h.Name, network, networks)
 			}
 		}

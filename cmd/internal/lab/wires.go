@@ -19,7 +19,7 @@ import (
 // of the network.
 
 func port(host, network string) string {
-	return fmt.Sprintf("%s.%d", host, slices.Index(networks, network))
+	return fmt.Sprintf("%s.%d", host, slices.Index(adapters, network))
 }
 
 // makeSwitch makes the bridges. It runs in the switch's namespace.
@@ -91,7 +91,7 @@ func setAttached(host, network string, in bool) error {
 	if !in {
 		return netlink.LinkSetNoMaster(l)
 	}
-	br, err := netlink.LinkByName(network)
+	br, err := netlink.LinkByName(networkOf(network))
 	if err != nil {
 		return err
 	}
