@@ -35,14 +35,32 @@ func asked(g *config.Group, s *Snapshot, claim Claim) bool {
 
 // afterFailure reports whether a taking on this evidence follows a failure. No
 // evidence: the holder is to be switched off first.
-func afterFailure(claim Claim, ev Evidence) bool {
+func afterFailure(s *Snapshot, claim Claim, ev Evidence) bool {
 	switch {
 	case claim.Epoch == 0:
 		return false
 	case ev.Kind == EvidenceReleased:
 		return claim.GaveUp != ""
 	}
-	return true
+	return !rested(s, claim)
+}
+
+// rested reports that the boot that claimed had come to the barrier for no failure, by
+// its own word or by that of the boot after it: its end was meant. It may have come
+// there for another group, and a reboot ends all that is served there.
+func rested(s *Snapshot, claim Claim) bool {
+	if claim.BootID == "" {
+		return false
+	}
+	if claim.Holder == s.Node {
+		for _, m := range s.Memory {
+			if m.Rested == claim.BootID {
+				return true
+			}
+		}
+		return false
+	}
+	return slices.ContainsFunc(s.Peer(claim.Holder).Status.Groups, func(st GroupStatus) bool { return st.Rested == claim.BootID })
 }
 
 // spent reports whether one more failover would be too many.
@@ -73,7 +91,7 @@ func staysDown(g *config.Group, s *Snapshot, claim Claim, ev Evidence) (Reason, 
 	case asked(g, s, claim):
 	case claim.Down != "" && !cleared(g, s, claim):
 		return Reason{Text: claim.Down, Way: way}, true
-	case afterFailure(claim, ev) && spent(g, s, claim):
+	case afterFailure(s, claim, ev) && spent(g, s, claim):
 		return Reason{Text: fmt.Sprintf("%s, and %s has failed with it: it stays down", budgetSpent(g), claim.Holder), Way: way}, true
 	}
 	return Reason{}, false
@@ -82,7 +100,7 @@ func staysDown(g *config.Group, s *Snapshot, claim Claim, ev Evidence) (Reason, 
 // counted is the list for a claim that is about to be written.
 func counted(g *config.Group, s *Snapshot, claim Claim, ev Evidence) []int64 {
 	kept := failovers(g, s, claim)
-	if afterFailure(claim, ev) && !asked(g, s, claim) && g.Failovers > 0 {
+	if afterFailure(s, claim, ev) && !asked(g, s, claim) && g.Failovers > 0 {
 		kept = append(kept, s.At.Unix())
 	}
 	if over := len(kept) - g.Failovers; over > 0 { // of a longer budget, before the file was changed

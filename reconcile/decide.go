@@ -198,7 +198,7 @@ func phase(g *config.Group, s *Snapshot, d Decision) Phase {
 }
 
 func status(c *config.Config, g *config.Group, s *Snapshot, d Decision, take taking) GroupStatus {
-	st := GroupStatus{Group: g.Name, Role: d.Transition.To, Phase: d.Phase, Dirty: d.Dirty != "", Rehearsed: s.Memory[g.Name].Rehearsed}
+	st := GroupStatus{Group: g.Name, Role: d.Transition.To, Phase: d.Phase, Dirty: d.Dirty != "", Rehearsed: s.Memory[g.Name].Rehearsed, Rested: restedBoot(c, g, s, d)}
 	switch {
 	case len(d.Plan.Blocked) > 0:
 		st.Reason = d.Plan.Blocked[0].String()

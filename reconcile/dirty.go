@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"understudy/config"
+	"understudy/fsm"
 )
 
 // The parts of DFS that run in the kernel cannot be stopped and hold the shared
@@ -51,7 +52,10 @@ func recordedDirty(g *config.Group, s *Snapshot) bool {
 
 // Stays gives a memory that keeps what a decision saw to run: it may have been stopped
 // at the next look, and a stop does not make a host clean.
+//
+// It keeps as well in which boot this node came to the barrier for no failure.
 func (d Decision) Stays(g *config.Group, s *Snapshot, m Memory) Memory {
+	m.Rested = d.Status.Rested
 	runs := slices.ContainsFunc(g.Applications, func(a config.Application) bool {
 		st := d.Inventory.State(AppItem, a.Name)
 		return a.RebootToRelease && (st == Present || st == Wrong)
@@ -245,6 +249,21 @@ func (b *builder) hasStorage() bool {
 func atBarrier(d Decision) bool {
 	return d.Dirty != "" && d.Goal == Clean && len(d.Plan.Blocked) == 0 &&
 		!slices.ContainsFunc(d.Plan.Steps, func(p Planned) bool { _, reboot := p.Step.(Reboot); return !reboot })
+}
+
+// restedBoot is the boot in which this node comes to the barrier for no failure; see
+// Memory.Rested.
+func restedBoot(c *config.Config, g *config.Group, s *Snapshot, d Decision) string {
+	m := s.Memory[g.Name]
+	if d.Goal == Hold {
+		return ""
+	}
+	lost, _ := networkLost(c, g, s)
+	toBarrier := d.AtBarrier || slices.ContainsFunc(d.Plan.Steps, func(p Planned) bool { _, reboot := p.Step.(Reboot); return reboot })
+	if toBarrier && d.Transition.Event == fsm.Yield && m.Failed == "" && (s.Stopping != "" || lost == "") {
+		return s.BootID
+	}
+	return m.Rested
 }
 
 // rests reports that a peer, by its own latest word, stands at the barrier.

@@ -282,6 +282,8 @@ type GroupStatus struct {
 	Unfit bool `json:"unfit,omitempty"`
 	// Dirty: only a reboot of the node lets go of the group's disks.
 	Dirty bool `json:"dirty,omitempty"`
+	// Rested is the boot that came to the barrier there for no failure, see Memory.
+	Rested string `json:"rested,omitempty"`
 	// Here: every file system and address of the group is seen there. Running: one of
 	// its applications is. Both are said only with store external.
 	Here    bool   `json:"here,omitempty"`
@@ -470,6 +472,10 @@ type Memory struct {
 	// DirtyErr is why the record of it could not be read, "" if it could: then it is
 	// not known whether a reboot is needed, and nothing is started that would need one.
 	DirtyErr string
+	// Rested is the boot in which this node let go what it could and waits, or waited,
+	// for the reboot that lets go of the rest, and no failure was the cause; "" if there
+	// is none, or if it has served since. What follows does not count as a failover.
+	Rested string
 
 	// With store external only. Released is the boot in which the other manager said
 	// that it takes the group away, "" if it did not, or if the group has been away

@@ -247,11 +247,6 @@ func (k *walk) pass(d time.Duration) { k.w.Now = k.w.Now.Add(d) }
 func TestEverybodyBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t, true)
-		for i := range w.Config.Groups {
-			// All happens at one moment here, and a reboot at the barrier counts as a
-			// failure: the budget would be spent.
-			w.Config.Groups[i].Failovers = 0
-		}
 		w.NoLease, w.NoStore, w.Store.Requests = nil, nil, map[string]Request{}
 		for i, h := range w.Hosts {
 			w.Hosts[i] = w.boot(h.Node, w.Now.Add(-time.Hour))

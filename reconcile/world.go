@@ -286,7 +286,7 @@ func (w *World) says(s *Snapshot) NodeStatus {
 			continue
 		}
 		inv := takeInventory(w.Config, g, &view)
-		gs := GroupStatus{Group: g.Name, Role: role, Dirty: stays(g, &view, inv) != ""}
+		gs := GroupStatus{Group: g.Name, Role: role, Dirty: stays(g, &view, inv) != "", Rested: s.Memory[g.Name].Rested}
 		r, fit := unfit(w.Config, g, &view)
 		gs.Unfit, gs.Ready = !fit, fit && role == fsm.Standby && inv.Clean() && !gs.Dirty
 		st.HoldsNothing = st.HoldsNothing && inv.Clean() && !gs.Dirty

@@ -37,7 +37,7 @@ func (w *World) reboot(s *Snapshot) {
 	for name, m := range s.Memory {
 		next.Memory[name] = Memory{
 			Whole: m.Whole, Lost: m.Lost, Restarts: m.Restarts, Failed: m.Failed, Dirty: m.Dirty, Ran: m.Ran,
-			SavedHostname: m.SavedHostname, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers,
+			SavedHostname: m.SavedHostname, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Rested: m.Rested, Peers: m.Peers,
 		}
 	}
 	*s = *next

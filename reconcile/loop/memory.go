@@ -24,6 +24,7 @@ type kept struct {
 	Cleared   time.Time   `json:"cleared,omitzero"`
 	Rehearsed time.Time   `json:"rehearsed,omitzero"`
 	Ran       string      `json:"ran,omitempty"` // beside act's own record of what was started
+	Rested    string      `json:"rested,omitempty"`
 
 	// With store external; see reconcile.Memory.
 	Released string                        `json:"released,omitempty"`
@@ -40,7 +41,7 @@ func (l *Loop) restore() {
 		l.opt.Log.Warn("memory of the last run was not readable", "err", err)
 	}
 	for name, k := range all {
-		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Cleared: k.Cleared, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Ran: k.Ran}
+		l.memory[name] = reconcile.Memory{Whole: k.Whole, Lost: k.Lost, Failed: k.Failed, Restarts: k.Restarts, Cleared: k.Cleared, Rehearsed: k.Rehearsed, Released: k.Released, Left: k.Left, Peers: k.Peers, Ran: k.Ran, Rested: k.Rested}
 	}
 }
 
@@ -52,7 +53,7 @@ func (l *Loop) persist() {
 	}
 	all := map[string]kept{}
 	for name, m := range l.memory {
-		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Cleared: m.Cleared, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Ran: m.Ran}
+		all[name] = kept{Whole: m.Whole, Lost: m.Lost, Failed: m.Failed, Restarts: m.Restarts, Cleared: m.Cleared, Rehearsed: m.Rehearsed, Released: m.Released, Left: m.Left, Peers: m.Peers, Ran: m.Ran, Rested: m.Rested}
 	}
 	if maps.EqualFunc(all, l.saved, sameKept) {
 		return
@@ -64,7 +65,7 @@ func (l *Loop) persist() {
 }
 
 func sameKept(a, b kept) bool {
-	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Ran == b.Ran && a.Rehearsed.Equal(b.Rehearsed) && a.Cleared.Equal(b.Cleared) && slices.Equal(a.Restarts, b.Restarts) &&
+	return a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Ran == b.Ran && a.Rested == b.Rested && a.Rehearsed.Equal(b.Rehearsed) && a.Cleared.Equal(b.Cleared) && slices.Equal(a.Restarts, b.Restarts) &&
 		a.Released == b.Released && a.Left == b.Left && maps.Equal(a.Peers, b.Peers)
 }
 
@@ -72,7 +73,7 @@ func sameMemory(a, b reconcile.Memory) bool {
 	return a.Role == b.Role && a.Whole == b.Whole && a.Lost == b.Lost && a.Failed == b.Failed && a.Stuck == b.Stuck && a.Error == b.Error &&
 		a.Retry.Equal(b.Retry) && slices.Equal(a.Restarts, b.Restarts) && a.SavedHostname == b.SavedHostname &&
 		a.Released == b.Released && a.Left == b.Left && a.From == b.From && a.Came.Equal(b.Came) && a.Partly.Equal(b.Partly) && maps.Equal(a.Peers, b.Peers) &&
-		a.Dirty == b.Dirty && a.Ran == b.Ran && a.DirtyErr == b.DirtyErr && a.Unread.Equal(b.Unread)
+		a.Dirty == b.Dirty && a.Ran == b.Ran && a.Rested == b.Rested && a.DirtyErr == b.DirtyErr && a.Unread.Equal(b.Unread)
 }
 
 // recallHostname asks act for the host name that is to be put back. It belongs
