@@ -38,6 +38,16 @@ func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decis
 			flying[group], l.had[group] = true, true
 		}
 	}
+	if s.Store.OK() && !l.read && !l.external() {
+		// A claim of this boot that an earlier run left behind: its release may have been
+		// under way and not proved.
+		l.read = true
+		for group := range decisions {
+			if c := s.Store.Value.Claims[group]; c.Epoch > 0 && !c.Released && c.Holder == s.Node && c.BootID == s.BootID {
+				l.had[group], l.touched[group] = true, true
+			}
+		}
+	}
 	for group, d := range decisions {
 		switch {
 		case d.Transition.To.Holds() && !d.Facts.Clean:
@@ -47,6 +57,9 @@ func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decis
 		}
 	}
 	h := reconcile.Holds(l.config(), s, decisions, l.had, flying)
+	if h == reconcile.HoldsNothing && !l.read && !l.external() {
+		h = reconcile.HoldsUnknown // what the run before this one held
+	}
 	if l.opt.Guard != nil {
 		l.opt.Guard.Holding(h)
 	}

@@ -109,6 +109,59 @@ func TestWatchdogKnowsWhatIsHeld(t *testing.T) {
 	})
 }
 
+// A run that ended between the last unmount and the proof leaves a claim, and a host on
+// which no look shows anything: the next run cannot know that nothing is held.
+func TestWatchdogKnowsWhatAnEarlierRunHeld(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		unread bool
+		want   reconcile.Holding
+	}{
+		{"the claim is read", false, reconcile.HoldsOwn},
+		{"the store is not read", true, reconcile.HoldsUnknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, g := watchedBed(t)
+				h := b.w.Host("alpha")
+				for _, lost := range []string{"mount-lost=/srv/shared", "address-lost=svc", "daemon-died=server"} {
+					lose(b.w, lost)
+				}
+				if len(h.Mounts.Value) != 0 {
+					t.Fatalf("mounts: %+v", h.Mounts.Value)
+				}
+				b.gone, b.fail["prove"] = true, errors.New("/dev/shared0 is in use")
+				b.w.NoStore = map[string]bool{"alpha": c.unread}
+				b.start(t)
+				time.Sleep(10 * time.Second)
+				b.settle()
+				b.mu.Lock()
+				if len(g.told) != 1 || g.told[0] != c.want {
+					t.Errorf("told %v while nothing is proved, done %v", g.told, b.done)
+				}
+				delete(b.fail, "prove")
+				b.w.NoStore = nil
+				b.mu.Unlock()
+				time.Sleep(time.Minute)
+				b.settle()
+				b.mu.Lock()
+				if g.told[len(g.told)-1] != reconcile.HoldsNothing {
+					t.Errorf("told %v when it is proved, done %v", g.told, b.done)
+				}
+				b.gone = false
+				b.mu.Unlock()
+				time.Sleep(time.Minute)
+				b.settle()
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				if g.told[len(g.told)-1] != reconcile.HoldsOwn || slices.Contains(g.told, reconcile.HoldsForeign) {
+					t.Errorf("told %v when it serves again, done %v", g.told, b.done)
+				}
+			})
+		})
+	}
+}
+
 // A stray that this run has never held is no reason to reset the host; a group that
 // it held, and whose claim is another's by now, is.
 func TestWatchdogAndForeignClaims(t *testing.T) {

@@ -113,6 +113,7 @@ type Loop struct {
 	renewed  map[string]bool             // groups whose next start is one of a changed file, and no restart
 	had      map[string]bool             // groups of which this run has taken something up, until they are clean
 	touched  map[string]bool             // groups that this run has held, until their release was proved
+	read     bool                        // the store has been read since this program began
 	running  context.Context             // of Run: flights outlive who asked for them
 	stopping string
 	change   *change // on its way, nil if none is
