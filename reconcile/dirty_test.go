@@ -10,6 +10,53 @@ import (
 	"understudy/fsm"
 )
 
+// TestAwayIsSparedWhileItsLeaseLasts: a holder whose program ended on purpose is to
+// come back, and a fence would end what it left up. Its lease is its patience.
+func TestAwayIsSparedWhileItsLeaseLasts(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		away, live bool
+		fence      bool
+	}{
+		{"away, its lease lasts", true, true, false},
+		{"away, its lease has ended", true, false, true},
+		{"silent without a word", false, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file, err := clusterFile(&dfsCluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sc, err := newScenario(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sc.w.Down["alpha"] = true
+			s := sc.w.View("beta")
+			g := sc.c.Group("dce")
+			s.Store.Value.Live = map[string]string{}
+			for i := range s.Peers {
+				if s.Peers[i].Name != "alpha" {
+					continue
+				}
+				s.Peers[i].Status.Away = c.away
+				if c.live {
+					s.Store.Value.Live["alpha"] = s.Peers[i].BootID
+				}
+			}
+			// Another machine that is well, and does not hear it either.
+			s.Peers = append(s.Peers, Peer{Name: "witness", State: PeerHeard, BootID: "w"})
+			d := Decide(sc.c, g, s)
+			if fences := !d.Plan.Empty() && isA[Fence](d.Plan.Steps[0].Step); fences != c.fence {
+				t.Errorf("fences %v, want %v:\n%s", fences, c.fence, text(d.Plan))
+			}
+			if !c.fence && (len(d.Plan.Waits) != 1 || !strings.Contains(d.Plan.Waits[0].Text, "to be started again")) {
+				t.Errorf("does not say what it waits for:\n%s", text(d.Plan))
+			}
+		})
+	}
+}
+
 // TestRebootPatience: a holder that fell silent at the barrier is being rebooted, and
 // a fence would leave it off. One that fell silent while it served is not spared.
 func TestRebootPatience(t *testing.T) {

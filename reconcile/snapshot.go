@@ -241,6 +241,9 @@ type NodeStatus struct {
 	// Doomed is why it resets itself or its watchdog is about to, "" if it is not so: the
 	// last that is heard of it may be this.
 	Doomed string `json:"doomed,omitempty"`
+	// Away: its program ends and leaves what it holds as it is, to be started again. It
+	// is not fenced while its lease lasts.
+	Away bool `json:"away,omitempty"`
 	// Speaks is what its program knows (see Protocol), zero for one of before that was told.
 	Speaks int `json:"speaks,omitempty"`
 	// Changing is what it still does for a changed file, "" if nothing.

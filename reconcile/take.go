@@ -136,6 +136,9 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
 		return taking{Waits: append(recorded(claim, s), unheard(claim, peer)...)}
 	}
+	if r, ok := awaitsReturn(s, claim, peer); ok && !proven {
+		return taking{Waits: append(recorded(claim, s), r)}
+	}
 	if r, ok := order(s, Stopped, g.Name); ok && !asked(g, s, claim) {
 		return taking{Waits: []Reason{{
 			Text: fmt.Sprintf("%s was stopped with it, to be down: %s", r.By, r.Reason),
@@ -194,6 +197,18 @@ func recorded(claim Claim, s *Snapshot) []Reason {
 		Text: fmt.Sprintf("%s is recorded as off and its boot is heard all the same", claim.Holder),
 		Way:  "look at the machine and at its fence device: one of the two does not tell the truth",
 	}}
+}
+
+// awaitsReturn says what is waited for while the program of the holder is away on
+// purpose and its groups are up: its lease is what it has to come back.
+func awaitsReturn(s *Snapshot, claim Claim, p Peer) (Reason, bool) {
+	if p.State != PeerSilent || !p.Status.Away || p.BootID != claim.BootID || s.Store.Value.Live[claim.Holder] != claim.BootID {
+		return Reason{}, false
+	}
+	return Reason{
+		Text: fmt.Sprintf("understudy on %s ended and left what it holds as it is, to be started again", p.Name),
+		Way:  "it is given as long as its lease lasts, then it is fenced",
+	}, true
 }
 
 // unheard says why a holder that this node does not hear keeps its claim.

@@ -118,8 +118,8 @@ func TestStopKeepsDown(t *testing.T) {
 	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
 }
 
-// The file says what SIGTERM does: with "leave" nothing is touched, and the next start
-// carries on.
+// The file says what SIGTERM does: with "leave" nothing is touched, the other node waits
+// past the keepalive timeout, and the next start carries on.
 func TestDeclaredLeave(t *testing.T) {
 	b := newBench(t, lab.Options{Top: `stop = "leave"`})
 	b.ready(lab.Beta)
@@ -128,6 +128,9 @@ func TestDeclaredLeave(t *testing.T) {
 	if ended, err := b.StopService(b.ctx, lab.Alpha); err != nil || ended.Code != 0 {
 		t.Fatalf("stop: %+v %v", ended, err)
 	}
+	b.until(lab.Beta, "waiting for alpha to be back", func(g api.GroupStatus) bool {
+		return len(g.Waits) > 0 && strings.Contains(g.Waits[0], "alpha ended and left what it holds as it is")
+	})
 	b.must(b.StartService(b.ctx, lab.Alpha))
 	b.must(b.client.Answered(b.ctx, b.client.Mark(), 20))
 	if g := b.serving(lab.Alpha); g.Claim.Epoch != before.Claim.Epoch {

@@ -20,13 +20,14 @@ type lastWords struct {
 	status reconcile.NodeStatus
 	spoken bool
 	doomed string
+	away   bool
 }
 
 // announce passes on what this node says of itself.
 func (w *lastWords) announce(s reconcile.NodeStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.Doomed = w.doomed
+	s.Doomed, s.Away = w.doomed, w.away
 	w.status, w.spoken = s, true
 	w.peers.SetStatus(s)
 }
@@ -66,6 +67,20 @@ func (w *lastWords) fence(group, reason string) {
 	out := time.NewTimer(lastWordsLeave)
 	defer out.Stop()
 	w.record(journal.Record{Kind: journal.Note, Group: group, Why: "self-fence: " + reason})
+	<-out.C
+}
+
+// leave tells the peers that this program ends, leaves what is held here as it is, and
+// is to come back.
+func (w *lastWords) leave() {
+	w.mu.Lock()
+	w.away, w.status.Away = true, true
+	if w.spoken {
+		w.peers.SetStatus(w.status)
+	}
+	w.mu.Unlock()
+	out := time.NewTimer(lastWordsLeave)
+	defer out.Stop()
 	<-out.C
 }
 

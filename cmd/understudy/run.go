@@ -161,7 +161,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		tasks.Go(func() error { return guard.Run(ctx, watchdogTick(cfg)) })
 	}
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, keys: observers.KeyIDs(keys), stops: make(chan api.StopRequest)}
+	res := &resident{node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, last: last, keys: observers.KeyIDs(keys), stops: make(chan api.StopRequest)}
 	res.cfg.Store(cfg)
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })

@@ -27,6 +27,7 @@ type resident struct {
 	leader  func() string          // embedded store: the raft leader; nil with another store
 	guard   *watchdog.Watchdog     // nil if none is declared
 	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
+	last    *lastWords             // what the peers hear at the end
 	stops   chan api.StopRequest   // of people, for signals
 	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
 	keys    []string               // ids of the cluster's secrets; the first signs

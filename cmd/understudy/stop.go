@@ -37,9 +37,8 @@ hand-over  the groups held here are let go in order, and another node takes them
 stop       they are let go in order, and nobody takes them before this node's
            service starts again, or "understudy clear GROUP", or a move
 leave      nothing is touched: the groups go on without a watch, and a new
-           "understudy run" carries on. Start it again within the keepalive
-           timeout: after that the others may fence this host, as one that is
-           silent
+           "understudy run" carries on. Start it again while its lease lasts:
+           after that the others may fence this host, and its watchdog resets it
 
 Without --mode it is as the file says ("stop", default hand-over). A group that
 is frozen is left as it is in every mode.`,
@@ -126,6 +125,7 @@ func (r *resident) signals(ctx, stop context.Context, leave func(), log *slog.Lo
 	}
 	if mode == config.StopLeave {
 		log.Info("leaving at once, the service is not touched", "reason", reason)
+		r.last.leave()
 		leave()
 		return nil
 	}
