@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,17 +10,19 @@ import (
 )
 
 func checkCommand(c *common) *cobra.Command {
-	var explain, host bool
+	var explain, host, fences bool
 	cmd := &cobra.Command{
-		Use:   "check [--explain] [--host]",
+		Use:   "check [--explain] [--host] [--fences]",
 		Short: "check the file, or print it with every default filled in",
 		Long: `Check the configuration file alone: nothing of this host is looked at and
 nothing is changed. Every finding has a rule, a line and a way out; warnings do
 not refuse the file. Of every group is told which of the four configurations for
 DCE and DFS it amounts to, and why. With --explain the file is printed with
 every default filled in. With --host this host is looked at as well, as by
-` + "`understudy prepare`" + `, and what matters before it is armed is told; exit 4 if
-something must be mended by hand.`,
+` + "`understudy prepare`" + `, and what matters before it is armed is told; with --fences
+every fence device is asked whether its node has power (nothing is switched),
+and every agent for the options it knows. Exit 4 if something must be mended by
+hand.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			data, err := c.readConfig()
@@ -37,6 +40,11 @@ something must be mended by hand.`,
 					return err
 				}
 			}
+			var answers []fenceAnswer
+			if fences && cfg != nil {
+				node, _ := c.self(cfg) // a host that is in no file may ask, too
+				answers = checkFences(cmd.Context(), cfg, node)
+			}
 			if c.json {
 				if findings == nil {
 					findings = []config.Finding{}
@@ -50,6 +58,9 @@ something must be mended by hand.`,
 				}
 				if seen != nil {
 					v["host"] = seen
+				}
+				if fences && cfg != nil {
+					v["fences"] = answers
 				}
 				if err := c.printJSON(v); err != nil {
 					return err
@@ -84,13 +95,18 @@ something must be mended by hand.`,
 					fmt.Fprintf(c.out, "group %s: %s, as %s\n", g.Name, is, g.Why)
 				}
 			}
+			var verdict error
 			if host {
-				return c.hostVerdict(seen)
+				verdict = c.hostVerdict(seen)
 			}
-			return nil
+			if fences {
+				verdict = errors.Join(verdict, c.tellFences(answers))
+			}
+			return verdict
 		},
 	}
 	cmd.Flags().BoolVar(&host, "host", false, "look at this host too")
+	cmd.Flags().BoolVar(&fences, "fences", false, "ask every fence device for its status")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print the file with every default filled in")
 	return cmd
 }

@@ -111,6 +111,26 @@ func (h *Host) fence(ctx context.Context, node string, agent config.Fence) error
 	}
 }
 
+// FenceStatus asks a fence method whether its node has power, and switches nothing. The
+// error says why that is not known.
+func FenceStatus(ctx context.Context, agent config.Fence) (on bool, err error) {
+	limit := agent.Timeout
+	if limit <= 0 {
+		limit = fenceTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its timeout of %s has passed", limit))
+	defer cancel()
+	options, secrets, err := agentOptions(agent)
+	if err != nil {
+		return false, err
+	}
+	code, err := ask(ctx, agent, options, secrets, "status")
+	if err != nil || code != agentOn && code != agentOff {
+		return false, errors.Join(err, nonZero("status", code, err))
+	}
+	return code == agentOn, nil
+}
+
 func nonZero(action string, code int, err error) error {
 	if err != nil {
 		return nil

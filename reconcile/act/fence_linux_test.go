@@ -35,6 +35,14 @@ func TestFenceWithTheRealAgent(t *testing.T) {
 	if err := os.WriteFile(file, []byte("on"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	status := func(want bool) {
+		t.Helper()
+		if on, err := FenceStatus(within(t, 20*time.Second), step.Methods[0]); err != nil || on != want {
+			t.Errorf("on is %v, want %v: %v", on, want, err)
+		}
+	}
+	status(true)
+	defer status(false)
 	for range 2 {
 		began := time.Now()
 		if err := h.Do(within(t, 20*time.Second), step); err != nil {

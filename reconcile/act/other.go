@@ -54,6 +54,11 @@ func Metadata(_ context.Context, agent string) (AgentMetadata, error) {
 	return AgentMetadata{}, notSupported("ask fence agent " + agent)
 }
 
+// FenceStatus fails on this system.
+func FenceStatus(_ context.Context, agent config.Fence) (bool, error) {
+	return false, notSupported("ask fence agent " + agent.Agent)
+}
+
 func notSupported(what string) error {
 	return fmt.Errorf("cannot %s: not supported on this system (%s)", what, runtime.GOOS)
 }
