@@ -313,8 +313,15 @@ func exportsBelow(point string) ([]Holder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the NFS exports: %w", err)
 	}
+	return parseExports(string(b), point), nil
+}
+
+// parseExports reads what the kernel's NFS server lists: a path, a tab, and a client
+// with its flags in brackets; white space and backslashes are escaped in octal
+// (fs/nfsd/export.c, svc_export_show).
+func parseExports(list, point string) []Holder {
 	var out []Holder
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(list) {
 		path, who, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		if strings.HasPrefix(path, "#") || path == "" {
 			continue
@@ -324,5 +331,5 @@ func exportsBelow(point string) ([]Holder, error) {
 			out = append(out, Holder{Kind: HeldByExport, What: path + " to " + client + " (exportfs -u " + client + ":" + path + ")"})
 		}
 	}
-	return out, nil
+	return out
 }

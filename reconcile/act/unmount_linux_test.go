@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,6 +115,27 @@ func TestUnmountNamesWhatItMustNotRemove(t *testing.T) {
 		defer f.Close()
 		busy(t, fs, strconv.Itoa(os.Getpid())+" has "+fs.Mount+"/file open", "this program")
 	})
+}
+
+func TestExportsOfTheNFSServerHoldAMount(t *testing.T) {
+	const list = "# Version 1.1\n# Path Client(Flags) # IPs\n" +
+		"/srv/shared\t10.7.0.0/24(rw,root_squash,sync,wdelay,no_subtree_check,uuid=1:2:3:4,sec=1)\n" +
+		"/srv/shared/with\\040blank\t*(ro,sec=1)\n" +
+		"/srv/sharedother\t*(ro)\n/srv\t*(ro)\n\n"
+	var got []string
+	for _, h := range parseExports(list, "/srv/shared") {
+		if h.Kind != HeldByExport {
+			t.Errorf("kind %s", h.Kind)
+		}
+		got = append(got, h.What)
+	}
+	want := []string{
+		"/srv/shared to 10.7.0.0/24 (exportfs -u 10.7.0.0/24:/srv/shared)",
+		"/srv/shared/with blank to * (exportfs -u *:/srv/shared/with blank)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }
 
 // Another namespace does not stop the unmount, and is named.
