@@ -46,28 +46,10 @@ func appMain(args []string, errw io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	l, err := net.Listen("tcp", *address)
+	broken, err := answering(*address, a.answer)
 	if err != nil {
 		return fail(err)
 	}
-	broken := make(chan error, 1)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				broken <- err
-				return
-			}
-			go func() {
-				if err := a.answer(c); err != nil {
-					select {
-					case broken <- err:
-					default:
-					}
-				}
-			}()
-		}
-	}()
 	for {
 		select {
 		case err := <-broken:
@@ -81,6 +63,37 @@ func appMain(args []string, errw io.Writer) int {
 			return 0
 		}
 	}
+}
+
+// answering serves every connection that comes to an address, each by itself, until the
+// process ends. What ends it before that comes on the channel.
+func answering(address string, serve func(net.Conn) error) (<-chan error, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	broken := make(chan error, 1)
+	failed := func(err error) {
+		select {
+		case broken <- err:
+		default: // the first is enough
+		}
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				failed(err)
+				return
+			}
+			go func() {
+				if err := serve(c); err != nil {
+					failed(err)
+				}
+			}()
+		}
+	}()
+	return broken, nil
 }
 
 type answers struct {

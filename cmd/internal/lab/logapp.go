@@ -43,29 +43,10 @@ func logMain(args []string, errw io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	l, err := net.Listen("tcp", *address)
+	broken, err := answering(*address, a.serve)
 	if err != nil {
 		return fail(err)
 	}
-	broken := make(chan error, 1)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err == nil {
-				go func() {
-					if err := a.serve(c); err != nil {
-						select {
-						case broken <- err:
-						default:
-						}
-					}
-				}()
-				continue
-			}
-			broken <- err
-			return
-		}
-	}()
 	select {
 	case err := <-broken:
 		return fail(err)
