@@ -95,6 +95,8 @@ func (s *supervisor) handle(ctx context.Context, req request, _ []*os.File) (any
 		return nil, h.hang(req.Name)
 	case "unhang":
 		return nil, h.unhang(false)
+	case "unplug", "plug":
+		return nil, h.reach(req.Signal, req.Op == "plug")
 	case "power":
 		return nil, h.power.set(req.Mode)
 	}

@@ -26,6 +26,7 @@ type host struct {
 
 	cut, pulled map[string]bool // faults of the network; the switch's, they outlive a boot
 	power       *powerPort      // its own line to the power controller
+	board       *board          // its watchdog
 
 	op     sync.Mutex // held by whoever changes the host
 	mu     sync.Mutex // guards the rest
@@ -42,7 +43,9 @@ type host struct {
 }
 
 func newHost(s *supervisor, spec Host) *host {
-	return &host{Host: spec, s: s, cut: make(map[string]bool), pulled: make(map[string]bool)}
+	h := &host{Host: spec, s: s, cut: make(map[string]bool), pulled: make(map[string]bool)}
+	h.board = &board{h: h}
+	return h
 }
 
 func (h *host) dir() string { return filepath.Join(h.s.run, h.Name) }
@@ -307,6 +310,7 @@ func (h *host) endLocked(ctx context.Context) error {
 			h.s.watch.dying(h.Name)
 		}
 		h.halt(ctx)
+		h.board.off()
 		errs = append(errs, h.shutdownDisks(), h.unhang(true))
 		if err := syscall.Kill(h.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			errs = append(errs, err)

@@ -60,6 +60,12 @@ func (p *powerPort) serve(l *net.UnixListener) {
 			return names, nil
 		case kernelHold:
 			return nil, p.h.hold(files)
+		case boardOp:
+			timeout, err := time.ParseDuration(req.Mode)
+			if err != nil {
+				return nil, err
+			}
+			return p.h.board.do(req.Name, timeout)
 		case "reset", "power-off": // the host itself, through its sysrq-trigger
 			return nil, p.own(req.Op == "reset")
 		}
