@@ -135,6 +135,7 @@ func (p *printer) node(n *Node) {
 		p.key("agent", quote(f.Agent), "switches this node off")
 		p.key("options", optionTable(f.Options), "for the agent; NAME_file is read at the moment of use")
 		p.span("timeout", f.Timeout, "for off and its confirmation together")
+		p.span("settle", f.Settle, "then waited for what is under way to the disks")
 	}
 }
 
@@ -162,6 +163,9 @@ func (p *printer) group(g *Group) {
 		p.span("unread", g.Unread, "a part of it, on its holder, before that counts as such a failure; 0s: never")
 	}
 	p.key("reboot", quote(string(g.Reboot)), "of a node whose disks only a reboot sets free")
+	if !p.external {
+		p.key("reservation", quote(string(g.Reservation)), "required: the disks refuse the writes of all other hosts")
+	}
 	for i := range g.Addresses {
 		p.address(name, &g.Addresses[i])
 	}

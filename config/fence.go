@@ -33,6 +33,7 @@ func (b *builder) fence(f *fileFence, what string) *Fence {
 		}
 	}
 	fence.Timeout = b.within(&f.Timeout, DefaultFenceTimeout, rangeLimit, what+" timeout")
+	fence.Settle = b.within(&f.Settle, 0, rangeFenceSettle, what+" settle")
 	for _, p := range f.Options.v {
 		b.fenceOption(p, what)
 		fence.Options = append(fence.Options, Option{Key: p.key, Value: p.value})

@@ -155,6 +155,7 @@ type fileFence struct {
 	Agent   val[string]        `toml:"agent"`
 	Options val[options]       `toml:"options"`
 	Timeout val[time.Duration] `toml:"timeout"`
+	Settle  val[time.Duration] `toml:"settle"`
 }
 
 type fileGroup struct {
@@ -171,6 +172,7 @@ type fileGroup struct {
 	OnReleaseFailure val[string]        `toml:"on_release_failure"`
 	Unread           val[time.Duration] `toml:"unread"`
 	Reboot           val[string]        `toml:"reboot"`
+	Reservation      val[string]        `toml:"reservation"`
 	Address          []fileAddress      `toml:"address"`
 	Aggregate        []fileAggregate    `toml:"aggregate"`
 	Filesystem       []fileFilesystem   `toml:"filesystem"`

@@ -65,6 +65,7 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 		BlockOnReleaseFailure, RebootOnReleaseFailure)
 	g.Unread = b.unread(f, what)
 	g.Reboot = word(b, &f.Reboot, RebootByHand, what+": reboot", RebootByHand, RebootByUnderstudy)
+	g.Reservation = word(b, &f.Reservation, ReservationNone, what+": reservation", ReservationNone, ReservationRequired)
 	for i := range f.Address {
 		if a, ok := b.serviceAddress(&f.Address[i], &g, seen, what); ok {
 			g.Addresses = append(g.Addresses, a)
@@ -82,6 +83,7 @@ func (b *builder) group(f *fileGroup, seen *claimed) Group {
 	if f.lacks("address", len(f.Address)) && f.lacks("filesystem", len(f.Filesystem)) && f.lacks("aggregate", len(f.Aggregate)) && f.lacks("application", len(f.Application)) {
 		b.add(ruleEmptyGroup, f.line, "add an address, a filesystem or an application", "%s holds nothing", what)
 	}
+	b.reservation(f, &g, what)
 	holds := func(a Application) bool { return a.RebootToRelease }
 	if g.Reboot == RebootByUnderstudy && !slices.ContainsFunc(g.Applications, holds) {
 		b.add(ruleReboot, f.Reboot.line, "take it out", "%s: reboot = \"automatic\", but no application has reboot_to_release", what)

@@ -86,6 +86,7 @@ func (b *builder) external(f *fileLease, l *Lease) {
 		b.notFor(g.Unread.set, g.Unread.line, "group "+g.name+": unread", l.Store)
 		b.notFor(g.Fallback.set, g.Fallback.line, "group "+g.name+": fallback", l.Store)
 		b.notFor(g.Failovers.set, g.Failovers.line, "group "+g.name+": failovers", l.Store)
+		b.notFor(g.Reservation.set, g.Reservation.line, "group "+g.name+": reservation", l.Store)
 		b.notFor(g.FailoverWindow.set, g.FailoverWindow.line, "group "+g.name+": failover_window", l.Store)
 		moves := !g.lacks("address", len(g.Address)) || !g.lacks("aggregate", len(g.Aggregate)) || g.bad
 		for k := range g.Filesystem {

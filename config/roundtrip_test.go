@@ -114,7 +114,8 @@ func anyConfig(t *rapid.T) *config.Config {
 			if external {
 				break
 			}
-			n.Fences = append(n.Fences, config.Fence{Agent: "fence_x", Options: anyOptions(t, "o", oneLine), Timeout: anyLimit.Draw(t, "timeout")})
+			n.Fences = append(n.Fences, config.Fence{Agent: "fence_x", Options: anyOptions(t, "o", oneLine), Timeout: anyLimit.Draw(t, "timeout"),
+				Settle: time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "fence settle"))})
 		}
 		c.Nodes = append(c.Nodes, n)
 	}
@@ -127,6 +128,7 @@ func anyConfig(t *rapid.T) *config.Config {
 			g.Addresses = append(g.Addresses, config.ServiceAddress{Label: fmt.Sprintf("ext%d", i), Network: networks[0],
 				Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i + 1), 200}), 32)})
 			g.Settle, g.Failovers, g.FailoverWindow, g.Unread = config.DefaultSettle, config.DefaultFailovers, config.DefaultFailoverWindow, config.DefaultUnread
+			g.Reservation = config.ReservationNone
 			if g.Policy == config.Cascading {
 				g.Fallback = config.Fallback{Kind: config.FallbackImmediate}
 			}
@@ -163,7 +165,7 @@ func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.G
 		Settle:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "settle")),
 		Restarts:         rapid.IntRange(0, 1000).Draw(t, "restarts"), RestartWindow: time.Second + anyLimit.Draw(t, "window"),
 		Failovers: rapid.IntRange(0, 20).Draw(t, "failovers"), FailoverWindow: time.Second + anyLimit.Draw(t, "failover window"),
-		Reboot: config.RebootByHand, Unread: rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Hour}).Draw(t, "unread"),
+		Reboot: config.RebootByHand, Reservation: config.ReservationNone, Unread: rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Hour}).Draw(t, "unread"),
 	}
 	slices.Reverse(g.Nodes)
 	if g.Policy == config.Rotating {
@@ -204,6 +206,9 @@ func anyGroup(t *rapid.T, name string, i int, nodes, networks []string) config.G
 	if rapid.Bool().Draw(t, "aggregate") {
 		g.Aggregates = append(g.Aggregates, config.Aggregate{Device: fmt.Sprintf("/dev/aggvg%d/agg", i), Volume: fmt.Sprintf("aggvg%d", i)})
 		g.Volumes = append(g.Volumes, config.Volume{Name: fmt.Sprintf("aggvg%d", i), Kind: config.LVM})
+	}
+	if slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return !fs.Local }) && rapid.Bool().Draw(t, "reserved") {
+		g.Reservation = config.ReservationRequired
 	}
 	for _, name := range names(t, "app", 0, 3) {
 		g.Applications = append(g.Applications, anyApplication(t, name, &g))

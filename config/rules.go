@@ -129,6 +129,8 @@ const (
 	ruleWatchdogLeave     = "C111"
 	ruleAdapterSubnet     = "C112"
 	ruleAdapterAlone      = "C113"
+	ruleReservation       = "C114"
+	ruleReservedStore     = "C115"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -247,6 +249,8 @@ var rules = []Rule{
 	{ruleWatchdogLeave, Error, "a watchdog on which the other nodes count is not switched off while something is held"},
 	{ruleAdapterSubnet, Warning, "the adapters of a node on one network have subnets of their own"},
 	{ruleAdapterAlone, Warning, "a further adapter has another node in its subnet, or nothing is heard on it"},
+	{ruleReservation, Error, "a group with reservation = \"required\" has shared storage that can be reserved"},
+	{ruleReservedStore, Error, "the store's own disk is none that a group reserves"},
 }
 
 var severities = func() map[string]Severity {

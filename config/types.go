@@ -176,7 +176,10 @@ type Fence struct {
 	Agent   string        // a program name or an absolute path
 	Options []Option      // sorted by key
 	Timeout time.Duration // for off and its confirmation together
-	Line    int
+	// Settle is how long is waited after the confirmation, so that what is still under
+	// way from that machine to the disks has arrived. Zero: nothing is waited for.
+	Settle time.Duration `json:",omitempty"`
+	Line   int
 }
 
 // Option is one key=value line on an agent's standard input.
@@ -243,6 +246,9 @@ type Group struct {
 	// Reboot says how a node gets rid of an application that only a reboot ends; it
 	// matters if an application has RebootToRelease.
 	Reboot RebootPolicy
+	// Reservation says whether the disks refuse the writes of every host but the
+	// holder's. It is in no plan's fingerprint but by the steps that it makes.
+	Reservation ReservationMode `json:"-"`
 	// Configuration is which of the guide's configurations the group amounts to, ""
 	// if none. What is declared in the file must be the same.
 	Configuration Configuration

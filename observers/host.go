@@ -14,6 +14,7 @@ import (
 	"understudy/observers/lvm"
 	"understudy/observers/mounts"
 	"understudy/observers/peers"
+	"understudy/observers/scsi"
 	"understudy/observers/trigger"
 	"understudy/reconcile"
 )
@@ -51,6 +52,7 @@ type Host struct {
 	exits      *daemons.Exits
 	prober     *daemons.Prober
 	volumes    volumeObserver
+	reserved   scsi.Observer
 
 	table                                         mounts.Table // of the goroutine that holds mountGate
 	mountGate, addrGate, appGate, hosts, diskGate gate
@@ -135,6 +137,9 @@ func (h *Host) Look(ctx context.Context) reconcile.Snapshot {
 	apps := h.beginApps(ctx, v)
 	disks := begin(ctx, h.diskGate, "devices", func(ctx context.Context) ([]reconcile.Device, error) { return devices(ctx, v.cfg) })
 	volumes := begin(ctx, h.volumeGate, "volume groups", func(ctx context.Context) ([]reconcile.VolumeState, error) {
+		if o, ok := h.volumes.(*lvm.Observer); ok {
+			o.Reserved(reservedVolumes(v.cfg))
+		}
 		return h.volumes.Look(ctx, lvm.Names(v.cfg))
 	})
 	name := begin(ctx, h.hosts, "the host name", hostname)
@@ -146,6 +151,7 @@ func (h *Host) Look(ctx context.Context) reconcile.Snapshot {
 	s.Devices = disks()
 	s.Volumes = volumes()
 	s.Hostname = name()
+	s.Reservations = h.reservations(ctx, v.cfg, &s)
 	if s.Apps = apps(); s.Apps.OK() {
 		h.exits.Set(s.Apps.Value)
 		h.prober.Set(v.cfg, s.Apps.Value)

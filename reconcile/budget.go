@@ -111,10 +111,12 @@ func counted(g *config.Group, s *Snapshot, claim Claim, ev Evidence) []int64 {
 
 // signOff is the step that ends a letting go. A failure is told, and where the
 // budget is spent that nobody is to take the group.
-func signOff(c *config.Config, g *config.Group, s *Snapshot, claim Claim) SignOff {
+func signOff(c *config.Config, g *config.Group, s *Snapshot, claim Claim, inv Inventory) SignOff {
 	out := SignOff{Group: g.Name, Epoch: claim.Epoch, GaveUp: s.Memory[g.Name].Failed}
 	if out.GaveUp == "" && s.Stopping == "" {
-		out.GaveUp, _ = networkLost(c, g, s)
+		if out.GaveUp, _ = networkLost(c, g, s); out.GaveUp == "" {
+			out.GaveUp = reservationLost(c, g, s, claim, inv)
+		}
 	}
 	if out.GaveUp != "" && spent(g, s, claim) {
 		out.Down = fmt.Sprintf("%s, and %s gave it up: %s", budgetSpent(g), s.Node, out.GaveUp)

@@ -148,6 +148,9 @@ func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dir
 	if !mine {
 		return fsm.Free, free(claim)
 	}
+	if why := reservationLost(c, g, s, claim, inv); why != "" {
+		return fsm.Yield, why
+	}
 	if why, _ := mustYield(c, g, s, claim, dirty); why != "" {
 		return fsm.Yield, why
 	}
@@ -157,6 +160,9 @@ func classify(c *config.Config, g *config.Group, s *Snapshot, inv Inventory, dir
 	if missing := missing(inv, claim); len(missing) > 0 {
 		i := missing[0]
 		return fsm.Broken, fmt.Sprintf("%s %s: %s", i.Kind, i.Name, i.Detail)
+	}
+	if why := reservationBroken(c, g, s, claim); why != "" {
+		return fsm.Broken, why
 	}
 	if m := s.Memory[g.Name]; m.SavedHostname != "" {
 		return fsm.Broken, "the host name " + m.SavedHostname + " is to be put back"

@@ -179,6 +179,7 @@ func (b *builder) storage(fresh bool) {
 			b.block(fmt.Sprintf("cannot mount %s anew: %s and may hold it", fs.Mount, since(b.dirty, "here")), "reboot "+b.s.Node)
 		}
 	}
+	b.reserve(fresh || slices.ContainsFunc(b.inv.Items, func(i Item) bool { return i.Kind == VolumeItem && i.State != Present || redo[i.Name] }))
 	for _, v := range b.g.Volumes {
 		if slices.ContainsFunc(b.g.Filesystems, func(fs config.Filesystem) bool {
 			return fs.Volume == v.Name && !fs.Local && b.inv.State(MountItem, fs.Mount) == Absent

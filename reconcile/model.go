@@ -55,6 +55,12 @@ func (w *World) apply(s *Snapshot, g *config.Group, step Step) {
 		s.Memory[g.Name] = m
 	case Reboot:
 		w.reboot(s)
+	case Reserve:
+		w.reserved(st.object(), st.Key)
+	case Unreserve:
+		if w.Reserved[st.object()].Of(st.Key) {
+			w.reserved(st.object(), 0)
+		}
 	case Activate:
 		w.volume(s, st.Volume, true)
 	case Deactivate:

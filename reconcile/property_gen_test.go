@@ -37,6 +37,11 @@ func drawConfig(t *rapid.T) *config.Config {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
 	drawServices(t, c)
+	for i := range c.Groups {
+		if rapid.IntRange(0, 2).Draw(t, "reservation") == 0 {
+			c.Groups[i].Reservation = config.ReservationRequired
+		}
+	}
 	return c
 }
 
@@ -108,7 +113,9 @@ func drawWorld(t *rapid.T, apps bool) *World {
 	for range rapid.IntRange(0, 6).Draw(t, "wrong") {
 		h := drawHost(t, w)
 		g := &w.Config.Groups[rapid.IntRange(0, len(w.Config.Groups)-1).Draw(t, "group")]
-		switch rapid.IntRange(0, 4).Draw(t, "where") {
+		switch rapid.IntRange(0, 5).Draw(t, "where") {
+		case 5:
+			perturbReservation(t, w, g)
 		case 0:
 			perturbStore(t, w, h, g)
 		case 1:
@@ -202,7 +209,7 @@ func perturbMemory(t *rapid.T, w *World, h *Snapshot, g *config.Group) {
 // whoever looks without asking.
 func unread(t *rapid.T, h *Snapshot, apps bool) {
 	err := errors.New("input/output error")
-	last := 5
+	last := 6
 	if apps {
 		last++
 	}
@@ -220,6 +227,8 @@ func unread(t *rapid.T, h *Snapshot, apps bool) {
 	case 5:
 		h.Volumes.Err = err
 	case 6:
+		h.Reservations.Err = err
+	case 7:
 		h.Apps.Err = err
 	}
 }

@@ -57,7 +57,7 @@ func hooksInPlace(t failer, d Decision) {
 	t.Helper()
 	work := func(p Planned) bool {
 		switch p.Step.(type) {
-		case RunHook, Fence, TakeClaim, ProveRelease, SignOff, Reboot:
+		case RunHook, Fence, TakeClaim, ProveRelease, Unreserve, SignOff, Reboot:
 			return false
 		case Stop, SetHostname:
 			return d.Goal == Clean // a taking up begins with its hooks; what hangs over is stopped before

@@ -34,6 +34,10 @@ func declared(t failer, c *config.Config, g *config.Group, s *Snapshot, step Ste
 		ok = st.Group == g.Name && st.Epoch == claim.Epoch
 	case Activate:
 		ok = device(st.Device, st.Volume)
+	case Reserve:
+		ok = g.Reservation == config.ReservationRequired && device(st.Device, st.Volume) && st.Key.Of(NewReservationKey(c, g.Name, s.Node, 0))
+	case Unreserve:
+		ok = g.Reservation == config.ReservationRequired && device(st.Device, st.Volume) && st.Key.Of(NewReservationKey(c, g.Name, s.Node, 0))
 	case Deactivate:
 		ok = device(st.Device, st.Volume)
 	case MountFS:

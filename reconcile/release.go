@@ -43,9 +43,13 @@ func (b *builder) clean() {
 	b.unmounts(mine)
 	b.beforeLettingGo(mine)
 	b.afterLettingGo(mine)
+	if !mine {
+		b.unreserve(false)
+	}
 	if mine && len(b.plan.Blocked) == 0 {
 		b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")
-		b.add(signOff(b.c, b.g, b.s, b.claim), "so that the next holder need not fence this node")
+		b.unreserve(true)
+		b.add(signOff(b.c, b.g, b.s, b.claim, b.inv), "so that the next holder need not fence this node")
 	}
 }
 

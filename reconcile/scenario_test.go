@@ -224,6 +224,8 @@ func (s *scenario) onHost(h *Snapshot, word string, args []string) error {
 			h.Hostname = Unread[string](unread, noon)
 		case "volumes":
 			h.Volumes = Unread[[]VolumeState](unread, noon)
+		case "reservations":
+			h.Reservations = Unread[[]Reservation](unread, noon)
 		}
 	case "mount": // NODE mount SOURCE POINT
 		h.Mounts.Value = append(slices.Clone(h.Mounts.Value), Mount{ID: 99, Point: args[1], Root: "/", Source: args[0], FSType: "ext4", Major: s.major(h, args[0]), Minor: s.minor(h, args[0])})

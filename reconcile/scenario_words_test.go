@@ -128,6 +128,8 @@ func (s *scenario) more(f []string) error {
 	case "rejoin": // rejoin NODE: a person has looked at it after its fence
 		key := OrderKey(Rejoin, f[1])
 		s.w.Store.Requests[key] = Request{Group: key, Order: Rejoin, To: f[1], By: "operator", BootID: s.w.Store.Fenced[f[1]].BootID, At: s.w.Now}
+	case "reserved": // reserved OBJECT NODE EPOCH|nobody|foreign: what its disks know
+		return s.reserved(f[1], f[2], f[3:])
 	case "clear": // clear GROUP: a person does, for all nodes
 		s.w.Store.Requests[OrderKey(Clear, f[1])] = Request{Group: OrderKey(Clear, f[1]), Order: Clear, To: f[1], By: "operator", Epoch: s.w.Store.Claims[f[1]].Epoch, At: s.w.Now}
 		for _, h := range s.w.Hosts {

@@ -45,13 +45,15 @@ type Snapshot struct {
 	Since  time.Time // when this process began to look
 
 	// Host.
-	Mounts   Seen[[]Mount]       // in the order of the mount table
-	Addrs    Seen[[]Addr]        // every address of every link
-	Links    Seen[[]Link]        // by index
-	Apps     Seen[[]AppState]    // every application of every group of the file, and the services of this node
-	Devices  Seen[[]Device]      // every device that the file names
-	Volumes  Seen[[]VolumeState] // every volume group that the file names
-	Hostname Seen[string]
+	Mounts  Seen[[]Mount]       // in the order of the mount table
+	Addrs   Seen[[]Addr]        // every address of every link
+	Links   Seen[[]Link]        // by index
+	Apps    Seen[[]AppState]    // every application of every group of the file, and the services of this node
+	Devices Seen[[]Device]      // every device that the file names
+	Volumes Seen[[]VolumeState] // every volume group that the file names
+	// Reservations of the disks of every group that requires them, see Reservation.
+	Reservations Seen[[]Reservation]
+	Hostname     Seen[string]
 
 	// Cluster.
 	Peers []Peer          // every other node of the file, and the witness, in file order
@@ -116,6 +118,9 @@ type VolumeState struct {
 	Ours     bool
 	Missing  int    // physical volumes that are not here
 	Why      string // what is wrong with it, for people; "" for nothing
+	// Physical are the devices of its physical volumes, where a group requires their
+	// reservation and they could be read.
+	Physical []string
 }
 
 // Link is a network interface.

@@ -13,6 +13,8 @@ import (
 const (
 	claimLimit    = 2 * time.Second // one transaction with a majority of the store
 	activateLimit = 10 * time.Second
+	reserveLimit  = 20 * time.Second // a dozen short commands to each path of each disk
+	reserveExpect = 10 * time.Millisecond
 	volumeLimit   = 30 * time.Second // half a dozen commands of LVM, each of which reads every disk
 	mountLimit    = 60 * time.Second // replays a journal; a check has its own time in it
 	addressLimit  = 5 * time.Second
@@ -32,14 +34,27 @@ const (
 
 // Spec implements Step.
 func (s Fence) Spec() Spec {
-	return Spec{
+	sp := Spec{
 		Verb: "fence", Object: s.Node, Detail: s.Agents() + " off, confirmed",
 		Command: s.commands(),
 		Pre:     s.Node + " is silent on every network and this node holds a valid lease",
 		Post:    "status says off, and the store holds the record for boot " + short(s.BootID),
-		Limit:   s.limit(), Expect: time.Second,
+		Limit:   s.limit() + s.settle(), Expect: time.Second + s.settle(),
 		Storage: true, Needs: storageNeeds,
 	}
+	if d := s.settle(); d > 0 {
+		sp.Detail += ", then " + Human(d) + " for what is under way"
+		sp.Command += ", then wait " + Human(d)
+	}
+	return sp
+}
+
+// settle is how long the disks are given at most after a fence.
+func (s Fence) settle() (d time.Duration) {
+	for _, m := range s.Methods {
+		d = max(d, m.Settle)
+	}
+	return d
 }
 
 // Spec implements Step.

@@ -68,6 +68,23 @@ type Activate struct {
 	Volume config.Volume
 }
 
+// Reserve has the disks below a device or a volume group refuse the writes of every
+// host but this one, and ends the commands of a former holder that they still have.
+type Reserve struct {
+	Device string // plain device; "" for a volume group
+	Volume config.Volume
+	Key    ReservationKey // of this node and the claim's epoch
+	Nodes  []string       // of the file, by the numbers in keys
+}
+
+// Unreserve takes this host's key off the disks below a device or a volume group, and
+// with it the reservation. What other hosts have there stays.
+type Unreserve struct {
+	Device string // plain device; "" for a volume group
+	Volume config.Volume
+	Key    ReservationKey // the cluster, group and node whose keys go, of whatever epoch
+}
+
 // MountFS attaches a file system. Its journal is replayed by the mount; a check
 // runs before it only if the superblock says that there were errors.
 type MountFS struct{ FS config.Filesystem }
@@ -179,6 +196,8 @@ type Notify struct {
 	Text  string
 }
 
+func (Reserve) step()         {}
+func (Unreserve) step()       {}
 func (MarkDirty) step()       {}
 func (Reboot) step()          {}
 func (RunHook) step()         {}

@@ -337,6 +337,9 @@ func unfit(c *config.Config, g *config.Group, s *Snapshot) (Reason, bool) {
 	if r, yes := volumeUnfit(g, s); yes && !IsExternal(c) {
 		return r, false
 	}
+	if r, yes := reservationUnfit(c, g, s); yes {
+		return r, false
+	}
 	if r, yes := withoutClient(c, g, s); yes {
 		return r, false
 	}

@@ -30,8 +30,11 @@ type World struct {
 	Fails map[string][]string
 	// Deaf names, by node, links over which nothing gets through although they have a
 	// carrier. It may be nil.
-	Deaf  map[string][]string
-	boots int
+	Deaf map[string][]string
+	// Reserved is, by device or volume group, the key that its disks know. Everything
+	// is reached by one path.
+	Reserved map[string]ReservationKey
+	boots    int
 }
 
 // Stage is one plan that would run, in the order of events.
@@ -64,7 +67,10 @@ func Steady(c *config.Config, now time.Time) *World {
 // Around builds a world about one node's real snapshot: that node as it is, the
 // others as their claims and keep-alives say.
 func Around(c *config.Config, s *Snapshot) *World {
-	w := &World{Config: c, Now: s.At, Down: map[string]bool{}, Store: s.Store.Value}
+	w := &World{Config: c, Now: s.At, Down: map[string]bool{}, Store: s.Store.Value, Reserved: map[string]ReservationKey{}}
+	for _, r := range s.Reservations.Value {
+		w.Reserved[r.Object] = r.Holder
+	}
 	w.Store.Claims = maps.Clone(w.Store.Claims)
 	w.Store.Fenced = maps.Clone(w.Store.Fenced)
 	w.Store.Confirms = maps.Clone(w.Store.Confirms)
@@ -239,6 +245,9 @@ func (w *World) look(s *Snapshot) *Snapshot {
 	if w.NoLease[s.Node] {
 		out.Lease = Lease{Until: w.Now.Add(-time.Second), Err: "no majority"}
 	}
+	if out.Reservations.Err == nil {
+		out.Reservations = Read(w.reservations(), w.Now)
+	}
 	out.Peers = nil
 	for _, other := range w.Hosts {
 		if other.Node == s.Node {
@@ -274,6 +283,9 @@ func (w *World) look(s *Snapshot) *Snapshot {
 func (w *World) says(s *Snapshot) NodeStatus {
 	view := *s
 	view.At, view.Store, view.Peers = w.Now, Read(w.Store, w.Now), nil
+	if view.Reservations.Err == nil {
+		view.Reservations = Read(w.reservations(), w.Now)
+	}
 	view.Lease = Lease{Until: w.Now.Add(time.Second)}
 	st := NodeStatus{Lease: true, Stopping: s.Stopping != "", HoldsNothing: true}
 	st.Networks, st.Lost = NetworksUp(w.Config, &view), AdaptersLost(w.Config, &view)

@@ -32,6 +32,7 @@ func (c *common) facts(ctx context.Context, cfg *config.Config, node, root, cell
 	f := site.Look(ctx, cfg, node, stateDir, root, seen.Look(ctx))
 	if root == "" || root == "/" {
 		f.LVM = auditLVM(ctx, cfg)
+		f.Disks = auditDisks(ctx, cfg)
 		st, err := c.client().Status(ctx)
 		if err != nil && !errors.Is(err, api.ErrNoService) {
 			return f, err

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +129,7 @@ dcevg
 		t.Run(name, func(t *testing.T) {
 			c.want.Name = c.volume
 			got, err := system(t, c.record).Volumes(t.Context(), []string{c.volume})
-			if err != nil || len(got) != 1 || got[0] != c.want {
+			if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], c.want) {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})

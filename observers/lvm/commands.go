@@ -112,6 +112,30 @@ func (c Commands) Volumes(ctx context.Context, group string) ([]Volume, error) {
 	return ParseVolumes([]byte(o.Stdout))
 }
 
+// Physical reads the devices below each of the given volume groups. One that cannot be
+// seen, or not whole, is an error.
+func (c Commands) Physical(ctx context.Context, groups ...string) (map[string][]string, error) {
+	argv := append([]string{"pvs", "--foreign", "--shared", "--reportformat", "json"}, c.readOnly()...)
+	var choose []string
+	for _, g := range groups {
+		choose = append(choose, "vg_name="+g)
+	}
+	o, err := c.Run(ctx, append(argv, "--config", Settings, "-o", PhysicalFields, "--select", strings.Join(choose, "||"))...)
+	if err != nil {
+		return nil, err
+	}
+	if o.Code != 0 {
+		return nil, fmt.Errorf("pvs ended with exit status %d: %s", o.Code, o.says())
+	}
+	out, err := ParsePhysical([]byte(o.Stdout))
+	for _, g := range groups {
+		if err == nil && len(out[g]) == 0 {
+			err = fmt.Errorf("%w %s — %s", ErrNotVisible, g, WayToSee(g))
+		}
+	}
+	return out, err
+}
+
 func (c Commands) readOnly() []string {
 	if c.ReadOnly {
 		return []string{"--readonly"}

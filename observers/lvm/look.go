@@ -36,6 +36,8 @@ type Observer struct {
 	names   []string
 	running bool
 	last    reading
+	// reserved are the names whose physical volumes are read as well.
+	reserved []string
 }
 
 // reading is one reading of the metadata.
@@ -46,6 +48,9 @@ type reading struct {
 	ours   string    // system id of this host
 	groups []Group
 	err    error
+
+	physical    map[string][]string // by volume group, of those that are reserved
+	physicalErr error
 }
 
 // New returns an Observer that calls changed when a later look would show
@@ -125,6 +130,13 @@ func (o *Observer) Look(ctx context.Context, names []string) ([]reconcile.Volume
 	return out, nil
 }
 
+// Reserved says of which volume groups the physical volumes are wanted.
+func (o *Observer) Reserved(names []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reserved = names
+}
+
 func (o *Observer) remember(names []string) (reading, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -144,6 +156,12 @@ func (o *Observer) read(ctx context.Context, names []string) reading {
 	if err == nil {
 		r.groups, err = o.commands.Groups(ctx, names...)
 	}
+	o.mu.Lock()
+	reserved := o.reserved
+	o.mu.Unlock()
+	if err == nil && len(reserved) > 0 {
+		r.physical, r.physicalErr = o.commands.Physical(ctx, reserved...)
+	}
 	after, err2 := ListMapped(o.sysBlock)
 	r.err = cmp.Or(err, err2)
 	// What changed meanwhile is read again: the next look finds another signature.
@@ -158,7 +176,8 @@ func (o *Observer) read(ctx context.Context, names []string) reading {
 
 // same reports whether two readings tell the same.
 func (r reading) same(s reading) bool {
-	return r.names == s.names && r.active == s.active && r.ours == s.ours && slices.Equal(r.groups, s.groups) && fmt.Sprint(r.err) == fmt.Sprint(s.err)
+	return r.names == s.names && r.active == s.active && r.ours == s.ours && slices.Equal(r.groups, s.groups) &&
+		fmt.Sprint(r.physical, r.physicalErr) == fmt.Sprint(s.physical, s.physicalErr) && fmt.Sprint(r.err) == fmt.Sprint(s.err)
 }
 
 // state is what is known of one volume group. now and active are of this look.
@@ -190,7 +209,7 @@ func (r reading) state(name string, mapped []Mapped, active string, now time.Tim
 		}
 		return st
 	}
-	st.Missing = g.Missing
+	st.Missing, st.Physical = g.Missing, r.physical[name]
 	st.Visible = g.Missing == 0
 	if r.active == active { // else it may have changed hands with what became active
 		st.SystemID, st.Ours = g.SystemID, g.SystemID != "" && g.SystemID == r.ours

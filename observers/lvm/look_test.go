@@ -3,6 +3,7 @@ package lvm
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -89,7 +90,7 @@ func TestLookOnce(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tc.what, st.Why, tc.why)
 		}
 		st.Why, tc.want.Name = "", "dcevg"
-		if st != tc.want {
+		if !reflect.DeepEqual(st, tc.want) {
 			t.Errorf("%s:\n%+v, want\n%+v", tc.what, st, tc.want)
 		}
 		for _, c := range p.commands {

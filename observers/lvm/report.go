@@ -82,6 +82,7 @@ type report struct {
 	Report []struct {
 		VG []map[string]string `json:"vg"`
 		LV []map[string]string `json:"lv"`
+		PV []map[string]string `json:"pv"`
 	} `json:"report"`
 }
 
@@ -165,6 +166,37 @@ func ParseVolumes(b []byte) ([]Volume, error) {
 				return nil, fmt.Errorf("cannot read the report of lvs: a logical volume has no name, group or uuid")
 			}
 			out = append(out, v)
+		}
+	}
+	return out, nil
+}
+
+// PhysicalFields are the columns that [ParsePhysical] reads, for -o.
+const PhysicalFields = "pv_name,vg_name,pv_missing"
+
+// ParsePhysical reads the report of pvs with [PhysicalFields]: the devices of each
+// volume group. One that is missing is an error: what is on it cannot be said.
+func ParsePhysical(b []byte) (map[string][]string, error) {
+	r, err := parse(b, "pvs")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	for _, part := range r.Report {
+		for _, row := range part.PV {
+			for f := range strings.SplitSeq(PhysicalFields, ",") {
+				if !has(row, f) {
+					return nil, fmt.Errorf("cannot read the report of pvs: column %s is not in it", f)
+				}
+			}
+			name, group := row["pv_name"], row["vg_name"]
+			switch {
+			case group == "":
+			case row["pv_missing"] != "" || !strings.HasPrefix(name, "/"):
+				return nil, fmt.Errorf("volume group %s lacks one of its physical volumes — look at pvs and at the paths to the storage", group)
+			default:
+				out[group] = append(out[group], name)
+			}
 		}
 	}
 	return out, nil

@@ -38,7 +38,7 @@ func (h *Host) Fence(ctx context.Context, s reconcile.Fence) (agent string, err 
 	for i, m := range s.Methods {
 		err := h.fence(ctx, s.Node, m)
 		if err == nil {
-			return m.Agent, nil
+			return m.Agent, h.settle(ctx, s.Node, m.Settle)
 		}
 		failed = append(failed, fmt.Errorf("cannot fence %s with %s: %w", s.Node, m.Agent, err))
 		if ctx.Err() != nil {
@@ -129,6 +129,19 @@ func FenceStatus(ctx context.Context, agent config.Fence) (on bool, err error) {
 		return false, errors.Join(err, nonZero("status", code, err))
 	}
 	return code == agentOn, nil
+}
+
+// settle waits until what the node had sent off before it was switched off has
+// arrived. Nothing is recorded before: whoever finds the record need not wait.
+func (h *Host) settle(ctx context.Context, node string, settle time.Duration) error {
+	if settle <= 0 {
+		return nil
+	}
+	h.log.InfoContext(ctx, "waiting for what is under way to the disks", "node", node, "settle", settle)
+	if !pause(ctx, settle) {
+		return fmt.Errorf("cannot give the disks of %s, which is off, their %s: %w", node, settle, context.Cause(ctx))
+	}
+	return nil
 }
 
 func nonZero(action string, code int, err error) error {

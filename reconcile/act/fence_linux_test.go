@@ -249,3 +249,30 @@ func FuzzParseMetadata(f *testing.F) {
 		}
 	})
 }
+
+// TestFenceSettle: what a machine had sent off is given its time after the confirmed
+// off, which the agent's own timeout does not count; a fence that is broken off in it
+// is none.
+func TestFenceSettle(t *testing.T) {
+	needRoot(t)
+	h := newHost(t)
+	step := fenceOf(script(t, t.TempDir()+"/off", "exit 2"), 10*time.Second)
+	step.Methods[0].Settle = 300 * time.Millisecond
+	began := time.Now()
+	if agent, err := h.Fence(within(t, time.Minute), step); err != nil || agent != step.Methods[0].Agent {
+		t.Errorf("%q %v", agent, err)
+	}
+	if took := time.Since(began); took < step.Methods[0].Settle {
+		t.Errorf("took %s", took)
+	}
+	step.Methods[0].Settle = time.Hour
+	ctx, cancel := context.WithCancelCause(within(t, time.Minute))
+	lost := errors.New("lease lost")
+	time.AfterFunc(300*time.Millisecond, func() { cancel(lost) })
+	if _, err := h.Fence(ctx, step); !errors.Is(err, lost) {
+		t.Errorf("broken off: %v", err)
+	}
+	if sp := step.Spec(); sp.Limit < time.Hour || sp.Expect < time.Hour {
+		t.Errorf("limit %s, expected %s", sp.Limit, sp.Expect)
+	}
+}

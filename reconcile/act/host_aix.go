@@ -120,6 +120,8 @@ func (h *Host) doStorage(ctx context.Context, s reconcile.Step) error {
 			return h.flights.do(ctx, "let go of "+s.Device, func() error { return h.aix.NotMounted(ctx, s.Device) }, nil)
 		}
 		return h.flights.do(ctx, "deactivate "+s.Volume.Name, func() error { return h.aix.Deactivate(ctx, s.Volume.Name) }, nil)
+	case reconcile.Reserve, reconcile.Unreserve:
+		return fmt.Errorf("cannot %s %s: persistent reservations are not done on AIX — reservation = \"none\"", s.Spec().Verb, s.Spec().Object)
 	case reconcile.MountFS:
 		return h.flights.do(ctx, "mount "+s.FS.Device+" at "+s.FS.Mount, func() error { return h.aix.Mount(ctx, s.FS) },
 			func(err error) { h.takeBack(s.FS, err) })

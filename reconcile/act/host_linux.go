@@ -68,6 +68,10 @@ func (h *Host) Do(ctx context.Context, s reconcile.Step) error {
 		return fmt.Errorf("cannot carry out step %s: the store's steps are carried out by package lease", s.Spec().Verb)
 	case reconcile.Activate:
 		return h.activate(ctx, s)
+	case reconcile.Reserve:
+		return h.reserve(ctx, s)
+	case reconcile.Unreserve:
+		return h.unreserve(ctx, s)
 	case reconcile.MountFS:
 		return h.mountFS(ctx, s)
 	case reconcile.SetHostname:

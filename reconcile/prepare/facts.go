@@ -23,7 +23,9 @@ type Facts struct {
 	StateDir string
 	// LVM is what the audit of the volume groups has found; nil: there was none, and the
 	// files of LVM are read instead.
-	LVM      []VolumeFinding
+	LVM []VolumeFinding
+	// Disks are those below what [AskDisks] names, by device or volume group.
+	Disks    map[string]reconcile.Seen[[]DiskFact]
 	Cell     string // without /.../, "" if it is not known
 	CellFrom string // where it was learnt
 	Resident Resident

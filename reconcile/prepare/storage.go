@@ -32,6 +32,7 @@ func (b *builder) storageItems(g *config.Group) {
 			b.volumeItems(g, v)
 		}
 	}
+	b.reservationItems(g)
 	if _, dfs := distributed(applicationsOf(g)); dfs && !slices.ContainsFunc(g.Filesystems, func(fs config.Filesystem) bool { return fs.Local }) {
 		b.add(Item{
 			Name: "DFS cache of " + g.Name, Rows: []string{"S70", "S96", "S107"}, Section: Cache, Group: g.Name,
