@@ -59,7 +59,9 @@ func (e *StatusError) again() bool {
 // out. sense is what the disk added, of either format (SPC-4, 4.5).
 func verdict(status uint8, host, driver uint16, sense []byte) error {
 	const driverSense = 0x08 // sense data is there; no error of its own
-	if host == 0 && status == reservationConflict {
+	// Linux before 6.1 says the same a second time, as if the host had failed.
+	const nexusFailure = 0x11
+	if status == reservationConflict && (host == 0 || host == nexusFailure) {
 		return ErrConflict
 	}
 	e := &StatusError{Status: status &^ 1, Host: host, Driver: driver &^ driverSense}
