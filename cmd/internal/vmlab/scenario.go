@@ -34,6 +34,7 @@ var Scenarios = []Scenario{
 	{"watchdog", "an owner whose program stops is reset by the watchdog of its board", threeGuests, watchdogScenario},
 	{"disk", "two nodes and nothing but the shared disk: a takeover by the watchdog's bound, without a fence or a person", Options{Guests: 3, Disks: 2, LocalMB: 256}, diskScenario},
 	{"lvm", "a volume group of LVM goes from host to host by its system id, and only with evidence", threeGuests, lvmScenario},
+	{"scsi", "a disk that is reserved for its owner refuses the writes of one that wakes after it was taken for dead", boxGuests, scsiScenario},
 }
 
 // patience is how long anything is waited for. Guests run under emulation, on a
