@@ -23,8 +23,8 @@ var plants = []struct {
 		{"../lease/authority.go", `agent, err := a.Off(ctx, f)`, `agent, err := f.Agents(), error(nil)`},
 	}},
 	{"silence is taken for death", "while", []edit{
-		{"../take.go", `case c.Holder == s.Node || contradicted(c, s):`,
-			"case s.Peer(c.Holder).State == PeerSilent:\n\t\treturn Evidence{Kind: EvidenceRebooted}, true\n\tcase c.Holder == s.Node || contradicted(c, s):"},
+		{"../take.go", `case contradicted(c, s):`,
+			"case s.Peer(c.Holder).State == PeerSilent:\n\t\treturn Evidence{Kind: EvidenceRebooted}, true\n\tcase contradicted(c, s):"},
 	}},
 	{"a fence of an earlier boot is believed", "while", []edit{
 		{"../take.go", `if f, ok := st.Fenced[c.Holder]; ok && f.BootID == c.BootID {`, `if f, ok := st.Fenced[c.Holder]; ok && f.BootID != "" {`},
