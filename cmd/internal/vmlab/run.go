@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -27,6 +28,10 @@ type result struct {
 	took  time.Duration
 	err   error
 }
+
+// scenarioLimit is how long a scenario may take. The longest takes half an hour where other
+// work has most of the processors.
+const scenarioLimit = 75 * time.Minute
 
 // run runs scenarios one after the other, also after one that failed, and closes
 // with a table if they are several. It ends early only with ctx.
@@ -52,27 +57,36 @@ func (r *runner) run(ctx context.Context, scenarios []Scenario) error {
 		}
 	}
 	if len(scenarios) > 1 {
-		table(r.out, results, time.Since(began))
+		table(r.out, scenarios, results, time.Since(began))
 	}
 	return verdict(ctx, scenarios, results)
 }
 
-// table is what is printed last.
-func table(out io.Writer, results []result, took time.Duration) {
-	fmt.Fprintf(out, "\n%-12s %6s %7s %8s\n", "scenario", "shown", "failed", "seconds")
-	line := func(name string, shown, failed int, took time.Duration) {
-		fmt.Fprintf(out, "%-12s %6d %7d %8.0f\n", name, shown, failed, took.Seconds())
+// columns is the width of the table.
+const columns = 79
+
+// table is what is printed last: a line for each scenario, also for those that were not
+// begun, with the reason of those that failed as far as there is room.
+func table(out io.Writer, scenarios []Scenario, results []result, took time.Duration) {
+	fmt.Fprintf(out, "\n%-10s %6s %8s  %s\n", "scenario", "shown", "seconds", "result")
+	line := func(name string, shown int, took time.Duration, result string) {
+		text := []rune(fmt.Sprintf("%-10s %6d %8.0f  %s", name, shown, took.Seconds(), strings.Join(strings.Fields(result), " ")))
+		fmt.Fprintln(out, string(text[:min(len(text), columns)]))
 	}
-	shown, failed := 0, 0
+	shown, good := 0, 0
 	for _, r := range results {
-		bad := 0
-		if r.err != nil {
-			bad = 1
+		shown += r.shown
+		if r.err == nil {
+			good++
+			line(r.name, r.shown, r.took, "all shown")
+			continue
 		}
-		shown, failed = shown+r.shown, failed+bad
-		line(r.name, r.shown, bad, r.took)
+		line(r.name, r.shown, r.took, "failed: "+strings.TrimPrefix(r.err.Error(), r.name+": "))
 	}
-	line("all", shown, failed, took)
+	for _, sc := range scenarios[len(results):] {
+		line(sc.Name, 0, 0, "not begun")
+	}
+	line("all", shown, took, fmt.Sprintf("%d of %d scenarios", good, len(scenarios)))
 }
 
 // verdict is the error of a run: the scenario's own if there was one, how many
@@ -153,7 +167,9 @@ func (r *runner) show(ctx context.Context, sc Scenario, program string) (shown i
 	}
 	s := &Stage{Lab: lab, out: r.out}
 	defer s.endPlay()
-	if err := sc.Run(ctx, s); err != nil {
+	limited, cancel := context.WithTimeoutCause(ctx, scenarioLimit, fmt.Errorf("the scenario was not done after %s", scenarioLimit))
+	defer cancel()
+	if err := sc.Run(limited, s); err != nil {
 		if ctx.Err() == nil {
 			s.logs(ctx)
 		}

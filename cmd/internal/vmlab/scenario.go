@@ -164,12 +164,13 @@ func (s *Stage) isolate(node string, cut bool) error {
 	return nil
 }
 
-// logs prints the last of understudy's own log on every guest that still answers.
+// logs prints understudy's status and the last of its own log on every guest that still
+// answers.
 func (s *Stage) logs(ctx context.Context) {
 	for _, n := range s.nodes {
 		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
-		if out, _, err := s.Exec(limited, n.name, "tail -n 40 /var/lib/understudy/run.log"); err == nil {
-			fmt.Fprintf(s.out, "\n          the log of %s:\n", n.name)
+		if out, _, err := s.Exec(limited, n.name, "timeout 10 understudy status; tail -n 40 /var/lib/understudy/run.log"); err == nil {
+			fmt.Fprintf(s.out, "\n          status and log of %s:\n", n.name)
 			s.note(out)
 		}
 		cancel()

@@ -96,15 +96,23 @@ func TestReadings(t *testing.T) {
 // A run goes on after a failure, says how many failed, and tells what it did not begin.
 func TestVerdict(t *testing.T) {
 	var out strings.Builder
-	bad := errors.New("nothing was shown")
+	bad := errors.New("two: after 1 things shown: not seen\nin time: " + strings.Repeat("n1 stands by ", 20))
 	results := []result{{"one", 3, secs(2), nil}, {"two", 1, secs(4), bad}}
-	table(&out, results, secs(6))
-	for _, want := range []string{"one               3       0        2\n", "two               1       1        4\n", "all               4       1        6\n"} {
+	three := []Scenario{{Name: "one"}, {Name: "two"}, {Name: "three"}}
+	table(&out, three, results, secs(6))
+	for _, want := range []string{
+		"one             3        2  all shown\n", "two             1        4  failed: after 1 things shown: not seen in time: n1 ",
+		"three           0        0  not begun\n", "all             4        6  1 of 3 scenarios\n",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
-	three := make([]Scenario, 3)
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 80 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := verdict(ctx, three, results)
