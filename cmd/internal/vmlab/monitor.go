@@ -43,6 +43,7 @@ func (n *node) serveMonitor(c net.Conn) {
 		var m struct {
 			Event         string
 			Return, Error json.RawMessage
+			Data          struct{ Reason string }
 		}
 		if json.Unmarshal(line, &m) != nil {
 			continue
@@ -51,6 +52,13 @@ func (n *node) serveMonitor(c net.Conn) {
 		case m.Event != "":
 			if m.Event == "RESET" {
 				n.drop("the guest was reset")
+			}
+			if m.Event == "SHUTDOWN" && m.Data.Reason == "guest-reset" {
+				m.Event = "RESET"
+				n.mu.Lock()
+				reaped := n.reaped
+				n.mu.Unlock()
+				n.lab.serving.Go(func() { n.again(reaped) })
 			}
 			for _, s := range shown {
 				if s == m.Event {

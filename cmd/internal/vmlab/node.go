@@ -29,6 +29,7 @@ type node struct {
 	reaped chan struct{} // closed when it was waited for
 	since  time.Time
 	frozen bool
+	on     bool // it is to have power
 
 	qmp monitor
 
@@ -74,6 +75,10 @@ func (n *node) arguments() []string {
 		kernel = append(kernel, guest.SystemdParameters...)
 	}
 	kernel = append(append(kernel, "--"), guest.InitArguments...)
+	reboot := ""
+	if o.Systemd {
+		reboot = ",reboot=shutdown" // and a new qemu: see again
+	}
 	a := []string{
 		"-name", n.name, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", fmt.Sprint(o.MemoryMB),
 		"-nodefaults", "-display", "none", "-no-user-config",
@@ -83,7 +88,7 @@ func (n *node) arguments() []string {
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=agent,path=" + n.file("agent") + ",server=off", "-device", "virtserialport,chardev=agent,name=vmlab",
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
 		"-drive", "if=none,id=base,file=" + filepath.Join(o.Cache, "root.img") + ",format=raw,read-only=on,file.locking=off", "-device", "virtio-blk-pci,drive=base,serial=base",
-		"-device", "i6300esb", "-action", "watchdog=reset,panic=none",
+		"-device", "i6300esb", "-action", "watchdog=reset,panic=none" + reboot,
 		"-device", "virtio-scsi-pci,id=scsi0",
 	}
 	for i := range n.lab.fabrics {
@@ -106,6 +111,26 @@ func (n *node) arguments() []string {
 func (n *node) start() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.on = true
+	return n.boot()
+}
+
+// again starts a qemu anew that has ended because its guest has reset the machine, unless
+// its power was cut meanwhile. A machine that resets is another process then, as after a
+// power cut.
+func (n *node) again(reaped <-chan struct{}) {
+	<-reaped
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.on && !n.lab.isClosed() {
+		if err := n.boot(); err != nil {
+			n.lab.event(n.name, "power-on-failed", err.Error())
+		}
+	}
+}
+
+// boot starts a qemu, if there is none. The caller holds n.mu.
+func (n *node) boot() error {
 	if n.proc != nil {
 		return nil
 	}
@@ -144,6 +169,7 @@ func (n *node) start() error {
 func (n *node) cut() {
 	n.mu.Lock()
 	p, reaped := n.proc, n.reaped
+	n.on = false
 	n.mu.Unlock()
 	if p != nil {
 		_ = p.Kill()
