@@ -320,3 +320,17 @@ func LineOf(data []byte, word string) int {
 	}
 	return 1
 }
+
+// Moves lists the groups of a former file that have something which belongs to another
+// group in the next one.
+func Moves(old, next *Config) []string {
+	var out []string
+	for i := range next.Groups {
+		for _, m := range movedTo(old, &next.Groups[i]) {
+			if !slices.Contains(out, m.from) {
+				out = append(out, m.from)
+			}
+		}
+	}
+	return out
+}

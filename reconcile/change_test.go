@@ -92,3 +92,50 @@ func changeFiles(t *testing.T, ar *txtar.Archive) (old, next *config.Config, aft
 	}
 	return old, next, after
 }
+
+// A node whose file is not the one that counts takes nothing over, unless its file says
+// that it only warns.
+func TestSkew(t *testing.T) {
+	c, _, _ := changeFiles(t, &txtar.Archive{})
+	w := Steady(c, noon)
+	w.Store.Claims[FileKey] = Claim{Group: FileKey, Holder: "alpha", Epoch: 2, Released: true, File: &FileRecord{Hash: c.Hash}}
+	w.Down["alpha"] = true
+	w.Store.Fenced["alpha"] = FenceRecord{Node: "alpha", BootID: w.Host("alpha").BootID, By: "beta"}
+	group := c.Group("db")
+	if d := Decide(c, group, w.View("beta")); d.Goal != Hold {
+		t.Fatalf("goal with the file that counts: %s, %+v", d.Goal, d.Status)
+	}
+	other := *c
+	other.Hash = "0123456789abcdef"
+	if d := Decide(&other, group, w.View("beta")); d.Goal == Hold || d.Status.Ready || !strings.Contains(d.Status.Reason, "is not the one that counts") {
+		t.Errorf("goal with another file: %s, %+v", d.Goal, d.Status)
+	}
+	web := c.Group("web") // beta holds it: it keeps what it has
+	if d := Decide(&other, web, w.View("beta")); d.Goal != Hold || !d.Plan.Empty() {
+		t.Errorf("what it has: %s, %d steps", d.Goal, len(d.Plan.Steps))
+	}
+	other.Skew = config.SkewWarn
+	if d := Decide(&other, group, w.View("beta")); d.Goal != Hold {
+		t.Errorf("goal with skew = warn: %s", d.Goal)
+	}
+}
+
+// What is spoken is what the oldest program of the nodes knows, and one that was never
+// heard counts as the oldest there is.
+func TestSpoken(t *testing.T) {
+	c, _, _ := changeFiles(t, &txtar.Archive{})
+	s := &Snapshot{Node: "alpha"}
+	for _, tc := range []struct {
+		peer NodeStatus
+		want int
+	}{{NodeStatus{Speaks: Protocol + 5}, Protocol}, {NodeStatus{Speaks: Protocol}, Protocol}, {NodeStatus{}, 1}} {
+		s.Peers = []Peer{{Name: "beta", State: PeerHeard, Status: tc.peer}, {Name: "witness", State: PeerHeard}}
+		if got := Spoken(c, s); got != tc.want {
+			t.Errorf("beta speaks %d: spoken is %d, want %d", tc.peer.Speaks, got, tc.want)
+		}
+	}
+	s.Peers = nil
+	if got := Spoken(c, s); got != 1 {
+		t.Errorf("beta was never heard: %d", got)
+	}
+}

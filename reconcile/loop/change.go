@@ -189,6 +189,15 @@ func (l *Loop) keepChange(d changeDone) bool {
 	return true
 }
 
+// Changing says what was still done here for a changed file at the last pass, "" if
+// nothing.
+func (l *Loop) Changing() string {
+	if st := l.State(); st != nil {
+		return st.Changing
+	}
+	return ""
+}
+
 // changing says what is still done here for a changed file, "" if nothing.
 func (l *Loop) changing() string {
 	if l.change == nil {

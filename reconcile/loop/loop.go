@@ -133,6 +133,7 @@ type State struct {
 	Services  reconcile.Services
 	Notices   map[string]Notice // the latest by group
 	Hooks     HookQueue         // hooks without a group
+	Changing  string            // what is still done for a changed file, "" if nothing
 }
 
 // Flight is how far a plan has got.

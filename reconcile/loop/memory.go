@@ -96,7 +96,7 @@ func (l *Loop) recallHostname() {
 func (l *Loop) publish(s reconcile.Snapshot, d map[string]reconcile.Decision, services reconcile.Services) {
 	st := &State{
 		Snapshot: s, Decisions: d, Flights: map[string]Flight{},
-		Services: services, Notices: l.notices.all(), Hooks: l.events.queue(),
+		Services: services, Notices: l.notices.all(), Hooks: l.events.queue(), Changing: l.changing(),
 	}
 	for name, f := range l.flights {
 		st.Flights[name] = Flight{Plan: f.plan, N: int(f.step.Load()), Since: f.since}
