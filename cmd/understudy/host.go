@@ -96,11 +96,12 @@ type ownFacts struct {
 }
 
 // keepOwnFacts looks at programs and cell now and at every interval, until ctx ends.
-func keepOwnFacts(ctx context.Context, cfg *config.Config, node, stateDir string, seen func(context.Context) reconcile.Snapshot, put func(*ownFacts)) {
+func keepOwnFacts(ctx context.Context, inForce func() *config.Config, node, stateDir string, seen func(context.Context) reconcile.Snapshot, put func(*ownFacts)) {
 	tick := time.NewTicker(ownFactsEvery)
 	defer tick.Stop()
 	var cache site.Cache
 	for {
+		cfg := inForce()
 		f := prepare.Facts{Node: node, Snapshot: seen(ctx), Paths: site.Paths(ctx, "/", prepare.Asks(cfg, node, stateDir), &cache)}
 		own := &ownFacts{programs: map[string]string{}}
 		if err := f.LearnCell(cfg, ""); err == nil {

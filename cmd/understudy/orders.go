@@ -255,7 +255,7 @@ func orderStatuses(s *reconcile.Snapshot) []api.OrderStatus {
 	var out []api.OrderStatus
 	for _, key := range slices.Sorted(maps.Keys(s.Store.Value.Requests)) {
 		q := s.Store.Value.Requests[key]
-		if q.Order == reconcile.NoOrder || q.Order == reconcile.Clear || q.Order == reconcile.Rejoin {
+		if q.Order == reconcile.NoOrder || q.Order == reconcile.Clear || q.Order == reconcile.Rejoin || q.Order == reconcile.Vote {
 			continue
 		}
 		st := api.OrderStatus{Order: string(q.Order), Object: q.To, By: q.By, Reason: q.Reason, At: q.At}

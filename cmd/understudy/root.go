@@ -83,7 +83,7 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 the plan is not empty
 	f.StringVar(&c.socket, "socket", defaultSocket, "unix `socket` of the resident service")
 	f.BoolVar(&c.json, "json", false, "print JSON for programs")
 	root.AddCommand(
-		runCommand(c), witnessCommand(c), checkCommand(c), prepareCommand(c), planCommand(c), applyCommand(c), statusCommand(c),
+		runCommand(c), witnessCommand(c), checkCommand(c), prepareCommand(c), planCommand(c), applyCommand(c), statusCommand(c), changeCommand(c),
 		moveCommand(c), rehearseCommand(c), confirmCommand(c), clearCommand(c), freezeCommand(c), thawCommand(c), drainCommand(c), undrainCommand(c), rejoinCommand(c), stopCommand(c), releaseCommand(c), acquireCommand(c), whyCommand(c), historyCommand(c), fsmCommand(c), diskCommand(c), keyCommand(c), labCommand(c),
 	)
 	for _, cmd := range root.Commands() {

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +18,6 @@ import (
 	"golang.org/x/term"
 
 	"understudy/cmd/internal/api"
-	"understudy/config"
 	"understudy/observers"
 	"understudy/observers/files"
 	"understudy/reconcile"
@@ -91,6 +88,10 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if err := trust(slices.Concat([]string{c.config}, cfg.ProfileFiles, commands(cfg, node))...); err != nil {
 		return err
 	}
+	disk, same, err := c.onDisk()
+	if err != nil {
+		return err
+	}
 	keys, err := readKeys(cfg.KeyFile)
 	if err != nil {
 		return err
@@ -103,6 +104,16 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		return fmt.Errorf("cannot make the state folder: %w", err)
 	}
 	if err := trust(c.stateDir); err != nil {
+		return err
+	}
+	former, formerCfg, begin, err := c.begins(same, disk)
+	if err != nil {
+		return err
+	}
+	bootCfg := same
+	if cfg = begin; formerCfg == same {
+		bootCfg = nil
+	} else if err := trust(commands(cfg, node)...); err != nil {
 		return err
 	}
 	jr, err := journal.Open(c.stateDir, journal.Options{Node: node, BootID: boot})
@@ -144,15 +155,19 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	}
 	tasks.Go(func() error { return st.keep(ctx) })
 	var own atomic.Pointer[ownFacts]
-	tasks.Go(func() error { keepOwnFacts(ctx, cfg, node, c.stateDir, seen.Look, own.Store); return nil })
+	res := &resident{node: node, keeper: st.keeper, journal: jr, leader: st.leader, own: own.Load, keys: observers.KeyIDs(keys), stops: make(chan api.StopRequest)}
+	res.cfg.Store(cfg)
+	tasks.Go(func() error { keepOwnFacts(ctx, res.config, node, c.stateDir, seen.Look, own.Store); return nil })
 	last := &lastWords{peers: peers, journal: jr, log: log}
 	guard := c.openWatchdog(cfg, boot, st, last, log)
 	dog.Store(guard)
+	ch := c.openChanger(node, keys, st)
+	tell := announce(peers, st, own.Load, last)
 	l := loop.New(loop.Options{
 		Config: cfg, Node: node, Observer: seen, Lease: st.keeper, Journal: jr, Log: log, StateDir: c.stateDir,
 		Actor:    &hands{host: host, authority: st.authority, seen: seen, log: log},
-		Announce: announce(peers, st, own.Load, last), LastWords: last.fence, SelfFence: func(string) { selfFence(log) },
-		Guard: guarding(guard),
+		Announce: func(s reconcile.NodeStatus) { tell(s); ch.poke() }, LastWords: last.fence, SelfFence: func(string) { selfFence(log) },
+		Guard: guarding(guard), Adopt: res.adopt(seen, host, log),
 	})
 	leaving := new(atomic.Bool)
 	if guard != nil {
@@ -161,27 +176,20 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 		tasks.Go(func() error { return guard.Run(ctx, watchdogTick(cfg)) })
 	}
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
-	res := &resident{node: node, loop: l, keeper: st.keeper, journal: jr, leader: st.leader, guard: guard, own: own.Load, last: last, keys: observers.KeyIDs(keys), stops: make(chan api.StopRequest)}
-	res.cfg.Store(cfg)
+	res.loop, res.guard, res.last, res.changer = l, guard, last, ch
+	ch.loop, ch.jr, ch.log, ch.tell = l, jr, log, res.noted
+	if ch.force, ch.forceCfg = former, formerCfg; bootCfg != nil {
+		ch.boot, ch.bootCfg = disk, bootCfg
+	}
+	tasks.Go(func() error { return ch.run(ctx) })
 	if st.keepLeaderAway != nil {
 		tasks.Go(func() error { return st.keepLeaderAway(ctx, func() bool { return holds(l.State()) }) })
 	}
 	tasks.Go(func() error {
-		return api.Serve(ctx, c.socket, res, func() {
-			if err := api.Share(c.socket, cfg.SocketGroup); err != nil {
-				log.Warn("socket is root's alone", "err", err)
-			}
-		})
+		return api.Serve(ctx, c.socket, res, func() { res.share(c.socket, log) })
 	})
-	var changing sync.Mutex
-	for _, path := range slices.Concat([]string{c.config}, cfg.ProfileFiles) {
-		tasks.Go(func() error {
-			return files.Watch(ctx, path, log, func([]byte) {
-				changing.Lock()
-				defer changing.Unlock()
-				res.changed(c, log)
-			})
-		})
+	for _, path := range slices.Concat([]string{c.config}, same.ProfileFiles) {
+		tasks.Go(func() error { return files.Watch(ctx, path, log, func([]byte) { ch.disk() }) })
 	}
 	tasks.Go(func() error { return notifyReady(ctx, l, log) })
 	tasks.Go(func() error { return res.signals(ctx, stop, func() { leaving.Store(true); cancel() }, log) })
@@ -283,40 +291,6 @@ func notifyReady(ctx context.Context, l *loop.Loop, log *slog.Logger) error {
 		log.Warn("the service manager was not notified", "err", err)
 	}
 	return nil
-}
-
-// changed takes note of a new content of the file, or of a profile. It is not taken over by
-// itself: a restart does that, once the file is the same on every node.
-func (r *resident) changed(c *common, log *slog.Logger) {
-	data, err := c.readConfig()
-	if err != nil {
-		return // absent for a moment during a save
-	}
-	own, err := c.readProfiles()
-	var cfg *config.Config
-	if err == nil {
-		cfg, err = config.ParseWith(c.config, data, own)
-	}
-	note := ""
-	switch {
-	case err != nil:
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		note = "the file on disk is refused, the old one stays in force: " + first
-	case cfg.Hash != r.config().Hash:
-		note = fmt.Sprintf("the file on disk (%.8s) is not the one in force (%.8s) — restart understudy to take it over", cfg.Hash, r.config().Hash)
-	}
-	if old := r.note.Load(); old == nil && note == "" || old != nil && *old == note {
-		return
-	}
-	if note == "" {
-		r.note.Store(nil)
-		return
-	}
-	r.note.Store(&note)
-	log.Warn("configuration file changed", "reason", note)
-	if err := r.journal.Append(journal.Record{Kind: journal.Note, Why: note}); err != nil {
-		log.Warn("journal was not written", "err", err)
-	}
 }
 
 func readJournal(dir string, f api.Filter) ([]journal.Record, error) {

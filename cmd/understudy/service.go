@@ -4,14 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"understudy/cmd/internal/api"
 	"understudy/config"
+	"understudy/observers"
 	"understudy/reconcile"
+	"understudy/reconcile/act"
 	"understudy/reconcile/act/watchdog"
 	"understudy/reconcile/journal"
 	"understudy/reconcile/loop"
@@ -29,14 +33,58 @@ type resident struct {
 	own     func() *ownFacts       // what this node says of its programs and its cell, nil before it has looked
 	last    *lastWords             // what the peers hear at the end
 	stops   chan api.StopRequest   // of people, for signals
-	note    atomic.Pointer[string] // about the file on disk, nil if it is the one in force
+	note    atomic.Pointer[string] // about the files, nil if there is nothing to say
 	keys    []string               // ids of the cluster's secrets; the first signs
+	changer *changer
+
+	sharing sync.Mutex // guards what follows
+	socket  string     // "" until it is open
+	shared  string     // the group that the socket was given to last
 }
 
 var _ api.Service = (*resident)(nil)
 
 // config is the configuration in force.
 func (r *resident) config() *config.Config { return r.cfg.Load() }
+
+// adopt takes over a configuration that the loop puts in force.
+func (r *resident) adopt(seen *observers.Host, host *act.Host, log *slog.Logger) func(*config.Config) {
+	return func(cfg *config.Config) {
+		r.cfg.Store(cfg)
+		host.SetConfig(cfg)
+		if err := seen.SetConfig(cfg); err != nil { // the file was checked: it names nothing that cannot be observed
+			log.Error("changed file cannot be observed", "err", err)
+		}
+		r.share("", log)
+	}
+}
+
+// share gives the socket to the group that the configuration in force names. The path
+// of the socket comes once it is open; what is in force before that is shared then.
+func (r *resident) share(opened string, log *slog.Logger) {
+	r.sharing.Lock()
+	defer r.sharing.Unlock()
+	group := r.config().SocketGroup
+	if opened != "" {
+		r.socket = opened
+	} else if r.socket == "" || r.shared == group {
+		return
+	}
+	if err := api.Share(r.socket, group); err != nil {
+		log.Warn("socket was not given to its group", "group_name", group, "err", err)
+		return
+	}
+	r.shared = group
+}
+
+// noted takes what a person must know of the files, "" for nothing.
+func (r *resident) noted(note string) {
+	if note == "" {
+		r.note.Store(nil)
+		return
+	}
+	r.note.Store(&note)
+}
 
 func (r *resident) state() (*loop.State, error) {
 	st := r.loop.State()
@@ -65,6 +113,9 @@ func (r *resident) Status() (api.Status, error) {
 	if n := r.note.Load(); n != nil {
 		out.ConfigNote = *n
 	}
+	rec, _ := reconcile.CountingFile(s)
+	out.Counts, out.Speaks, out.Spoken = rec.Hash, reconcile.Protocol, reconcile.Spoken(r.config(), s)
+	out.Changing = r.loop.Changing()
 	if !view.OK() {
 		out.Store.Error = view.Why().Error()
 	}
@@ -135,7 +186,7 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 func peerStatus(p reconcile.Peer) api.PeerStatus {
 	out := api.PeerStatus{
 		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
-		Config: p.Status.ConfigHash, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Cell: p.Status.Cell, Keys: p.Status.Keys,
+		Config: p.Status.ConfigHash, Changing: p.Status.Changing, Speaks: p.Status.Speaks, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Cell: p.Status.Cell, Keys: p.Status.Keys,
 	}
 	if p.ClockKnown {
 		ms := p.Clock.Milliseconds()

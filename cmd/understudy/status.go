@@ -144,7 +144,16 @@ func notes(st api.Status) []string {
 	if st.ConfigNote != "" {
 		out = append(out, "configuration: "+st.ConfigNote)
 	}
+	if st.Changing != "" {
+		out = append(out, "change: this node "+st.Changing)
+	}
+	if st.Spoken != 0 && st.Spoken < st.Speaks {
+		out = append(out, fmt.Sprintf("versions: not every node is known to speak what %s does (%d): what the oldest does not know (%d) is not used", st.Node, st.Speaks, st.Spoken))
+	}
 	for _, p := range st.Peers {
+		if p.Changing != "" {
+			out = append(out, fmt.Sprintf("change: %s %s", p.Name, p.Changing))
+		}
 		if p.State == "heard" && p.Config != "" && p.Config != st.ConfigHash {
 			out = append(out, fmt.Sprintf("configuration: %s runs another file (%.8s) than %s (%.8s)", p.Name, p.Config, st.Node, st.ConfigHash))
 		}

@@ -155,7 +155,7 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			tasks, ctx := errgroup.WithContext(ctx)
 			log = log.With("node", witnessName)
 			peers := observers.NewPeers(cfg, witnessName, boot, keys, log)
-			peers.SetStatus(reconcile.NodeStatus{ConfigHash: cfg.Hash})
+			peers.SetStatus(reconcile.NodeStatus{ConfigHash: cfg.Hash, Speaks: reconcile.Protocol})
 			tasks.Go(func() error { return peers.Run(ctx) })
 			st, err := openEtcd(ctx, cfg, witnessName, c.stateDir, keys, log)
 			if err != nil {
@@ -163,6 +163,11 @@ no group. With it, either node may be lost and the other still has a majority.`,
 				return errors.Join(err, tasks.Wait())
 			}
 			tasks.Go(func() error { return st.run(ctx) })
+			tasks.Go(func() error {
+				return c.followFile(ctx, st.store, cfg, keys, func(hash string) {
+					peers.SetStatus(reconcile.NodeStatus{ConfigHash: hash, Speaks: reconcile.Protocol})
+				}, log)
+			})
 			tasks.Go(func() error {
 				for {
 					select {

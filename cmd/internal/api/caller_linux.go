@@ -29,18 +29,31 @@ func mayOrder(c net.Conn) bool {
 	return err == nil && may
 }
 
+// GroupID is the number of the group that a socket can be given to, 0 for "".
+func GroupID(group string) (int, error) {
+	if group == "" {
+		return 0, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("cannot give the socket to a group: %w — groupadd %s, or take socket_group out of the file", err, group)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("cannot give the socket to a group: %w", err)
+	}
+	return gid, nil
+}
+
 // Share lets the members of a group of the system ask on the socket at path; with ""
 // it is root's alone again.
 func Share(path, group string) error {
-	gid, mode := 0, os.FileMode(0o600)
+	gid, err := GroupID(group)
+	if err != nil {
+		return err
+	}
+	mode := os.FileMode(0o600)
 	if group != "" {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return fmt.Errorf("cannot give the socket %s to a group: %w — groupadd %s, or take socket_group out of the file", path, err, group)
-		}
-		if gid, err = strconv.Atoi(g.Gid); err != nil {
-			return fmt.Errorf("cannot give the socket %s to a group: %w", path, err)
-		}
 		mode = 0o660
 	}
 	if err := os.Chown(path, -1, gid); err != nil {

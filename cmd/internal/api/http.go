@@ -96,6 +96,15 @@ func Handler(s Service) http.Handler {
 	order("POST /v1/clear", post(func(ctx context.Context, r Filter) error { return s.Clear(ctx, r.Group) }))
 	order("POST /v1/release", post(func(ctx context.Context, r WordRequest) error { return s.Release(ctx, r) }))
 	order("POST /v1/acquire", post(func(ctx context.Context, r WordRequest) error { return s.Acquire(ctx, r) }))
+	order("POST /v1/change", func(w http.ResponseWriter, r *http.Request) {
+		var q ChangeRequest
+		if err := read(r, &q); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		v, err := s.Change(r.Context(), q)
+		answer(w, v, err)
+	})
 	mux.HandleFunc("POST /v1/history", func(w http.ResponseWriter, r *http.Request) {
 		var f Filter
 		if err := read(r, &f); err != nil {
@@ -277,6 +286,14 @@ func (c *Client) Release(ctx context.Context, r WordRequest) error {
 // Acquire says that another manager has brought a group; it returns when it is served.
 func (c *Client) Acquire(ctx context.Context, r WordRequest) error {
 	return c.call(ctx, http.MethodPost, "/v1/acquire", r, &struct{}{})
+}
+
+// Change asks what a changed file would do, or to take it over on all nodes; it then
+// returns when that has been decided and, as far as it does in time, has been done.
+func (c *Client) Change(ctx context.Context, r ChangeRequest) (ChangeReply, error) {
+	var v ChangeReply
+	err := c.call(ctx, http.MethodPost, "/v1/change", r, &v)
+	return v, err
 }
 
 // History asks for records, oldest first.

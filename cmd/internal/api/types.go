@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"understudy/config"
 	"understudy/reconcile"
 	"understudy/reconcile/journal"
 )
@@ -17,7 +18,11 @@ type Status struct {
 	BootID     string          `json:"boot_id"`
 	At         time.Time       `json:"at"`
 	ConfigHash string          `json:"config_hash"`
-	ConfigNote string          `json:"config_note,omitempty"` // the file on disk is another one, or is refused
+	ConfigNote string          `json:"config_note,omitempty"`   // the file on disk is another one, or is refused
+	Counts     string          `json:"counting_hash,omitempty"` // of the file that counts, "" if the store names none
+	Changing   string          `json:"changing,omitempty"`      // what is still done here for a changed file
+	Speaks     int             `json:"speaks"`                  // what this program knows
+	Spoken     int             `json:"spoken"`                  // what the programs of all nodes know
 	Stopping   string          `json:"stopping,omitempty"`
 	Orders     []OrderStatus   `json:"orders,omitempty"` // what operators have ordered, until it ends
 	Lease      LeaseStatus     `json:"lease"`
@@ -171,6 +176,8 @@ type PeerStatus struct {
 	BootID   string                  `json:"boot_id,omitempty"`
 	Lease    bool                    `json:"lease"`
 	Config   string                  `json:"config_hash,omitempty"`
+	Changing string                  `json:"changing,omitempty"` // what it still does for a changed file
+	Speaks   int                     `json:"speaks,omitempty"`   // what its program knows; absent in the first versions
 	Stopping bool                    `json:"stopping,omitempty"`
 	Doomed   string                  `json:"doomed,omitempty"` // why its watchdog is about to reset it
 	Links    []LinkStatus            `json:"links"`
@@ -252,6 +259,35 @@ type StopRequest struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// ChangeRequest asks what a changed file would do, or to take it over on all nodes.
+type ChangeRequest struct {
+	Name     string            `json:"name"` // of the file, for findings
+	File     []byte            `json:"file,omitempty"`
+	Profiles map[string][]byte `json:"profiles,omitempty"` // the user's own, by name
+	Apply    bool              `json:"apply,omitempty"`
+	Adopt    bool              `json:"adopt,omitempty"`   // the file this node was started with shall count; File is not looked at
+	Expect   string            `json:"expect,omitempty"`  // the fingerprint that was printed
+	Without  []string          `json:"without,omitempty"` // nodes that are off and get it when they return
+	By       string            `json:"by"`
+	Reason   string            `json:"reason,omitempty"`
+}
+
+// ChangeReply is what a changed file does.
+type ChangeReply struct {
+	Hash        string            `json:"hash"`             // of the changed file
+	InForce     string            `json:"in_force"`         // hash of the file in force before
+	Counts      string            `json:"counts,omitempty"` // hash of the file that counts, "" if none does
+	Refused     []config.Finding  `json:"refused"`          // what of it needs a stop of all nodes
+	Notes       []string          `json:"notes,omitempty"`
+	Plans       []json.RawMessage `json:"plans"` // that follow, on every node, as reconcile.Plan writes itself
+	Text        string            `json:"text"`  // the same for a person
+	Steps       int               `json:"steps"`
+	Blocked     int               `json:"blocked"`
+	Fingerprint string            `json:"fingerprint,omitempty"`
+	Done        bool              `json:"done"`            // it counts now
+	Nodes       []string          `json:"nodes,omitempty"` // how far each node is, a sentence each
+}
+
 // OrderReply says what follows, a sentence each.
 type OrderReply struct {
 	Text []string `json:"text"`
@@ -294,4 +330,5 @@ type Service interface {
 	Release(ctx context.Context, r WordRequest) error
 	Acquire(ctx context.Context, r WordRequest) error
 	History(f Filter) ([]journal.Record, error)
+	Change(ctx context.Context, r ChangeRequest) (ChangeReply, error)
 }
