@@ -136,6 +136,20 @@ func AdaptersLost(c *config.Config, s *Snapshot) []LostAdapter {
 	return out
 }
 
+// Carries are the labels of the service addresses that this adapter's link has, in the
+// order of the file.
+func (a Adapter) Carries(c *config.Config, s *Snapshot) []string {
+	var out []string
+	for _, g := range c.Groups {
+		for _, svc := range g.Addresses {
+			if a.Link != "" && has(a.Link, svc, s) {
+				out = append(out, svc.Label)
+			}
+		}
+	}
+	return out
+}
+
 // placeOf is the link on which a service address belongs here: where it is, as long
 // as that works or nothing better is known to; else the first adapter of its network
 // that works. It is false if no link has an own address of the network.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"understudy/cmd/internal/api"
 	"understudy/cmd/internal/lab"
 )
 
@@ -15,7 +16,7 @@ import (
 // Then the adapter is cut off with its carrier up, and the address goes to the first
 // again. Only when both are lost does the group move.
 func TestAdapterLost(t *testing.T) {
-	b := newBench(t, lab.Options{Hosts: lab.StandbyHosts()})
+	b := newBench(t, lab.Options{Hosts: lab.StandbyHosts(), Timers: lab.TunedTimers})
 	b.ready(lab.Beta)
 	before := b.serving(lab.Alpha)
 	pid := b.run(lab.Alpha, "pgrep", "-f", "lab-app")
@@ -32,7 +33,7 @@ func TestAdapterLost(t *testing.T) {
 		}
 	}
 	quiet := b.client.Mark()
-	b.must(b.client.Answered(b.ctx, quiet, 400))
+	b.must(b.client.Answered(b.ctx, quiet, 100))
 	t.Logf("before: longest gap %v", b.outage(quiet))
 	mark := b.client.Mark()
 	b.must(b.LinkDown(b.ctx, lab.Alpha, lab.PublicNet))
@@ -42,6 +43,11 @@ func TestAdapterLost(t *testing.T) {
 		t.Error("cable pulled: the address is not on the second adapter alone")
 	}
 	t.Logf("cable pulled: outage %v", gap)
+	b.until(lab.Alpha, "saying so", func(api.GroupStatus) bool {
+		st, err := b.status(lab.Alpha)
+		return err == nil && len(st.Adapters) == 3 && st.Adapters[0].State == "lost" && len(st.Adapters[0].Carries) == 0 &&
+			st.Adapters[1].State == "works" && len(st.Adapters[1].Carries) == 1
+	})
 
 	b.must(b.LinkUp(b.ctx, lab.Alpha, lab.PublicNet))
 	b.must(b.client.Answered(b.ctx, b.client.Mark(), 600)) // beyond every timeout

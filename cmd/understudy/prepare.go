@@ -149,7 +149,8 @@ func (p *preparation) carryOut(ctx context.Context, f *prepare.Facts, items []pr
 				fmt.Fprintf(p.out, "done     %s\n", change.Text())
 			}
 		}
-		f.Paths = site.Paths(ctx, p.root, prepare.Asks(p.cfg, p.node, f.StateDir), nil)
+		asks := append(prepare.Asks(p.cfg, p.node, f.StateDir), prepare.WireAsks(p.cfg, p.node, &f.Snapshot)...)
+		f.Paths = site.Paths(ctx, p.root, asks, nil)
 		now := prepare.Items(p.cfg, f)
 		for _, n := range now {
 			if n.Name == it.Name && n.Group == it.Group && n.State != prepare.Done {

@@ -140,6 +140,7 @@ func (r *resident) Status() (api.Status, error) {
 	if st.Hooks != (loop.HookQueue{}) {
 		out.Hooks = &api.HookStatus{Waiting: st.Hooks.Waiting, Dropped: st.Hooks.Dropped}
 	}
+	out.Adapters = adapterStatuses(r.config(), s)
 	for _, p := range s.Peers {
 		out.Peers = append(out.Peers, peerStatus(p))
 	}
@@ -186,7 +187,7 @@ func groupStatus(g *config.Group, s *reconcile.Snapshot, d reconcile.Decision, f
 func peerStatus(p reconcile.Peer) api.PeerStatus {
 	out := api.PeerStatus{
 		Name: p.Name, State: p.State.String(), BootID: p.BootID, Lease: p.Status.Lease,
-		Config: p.Status.ConfigHash, Changing: p.Status.Changing, Speaks: p.Status.Speaks, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Cell: p.Status.Cell, Keys: p.Status.Keys,
+		Config: p.Status.ConfigHash, Changing: p.Status.Changing, Speaks: p.Status.Speaks, Stopping: p.Status.Stopping, Doomed: p.Status.Doomed, Groups: p.Status.Groups, Lost: p.Status.Lost, Cell: p.Status.Cell, Keys: p.Status.Keys,
 	}
 	if p.ClockKnown {
 		ms := p.Clock.Milliseconds()

@@ -115,6 +115,7 @@ func printStatus(w io.Writer, st api.Status, p palette) {
 		printGroup(w, st, g, p)
 	}
 	printServices(w, st, p)
+	printAdapters(w, st, p)
 	printPeers(w, st, p)
 }
 
@@ -270,6 +271,11 @@ func printPeers(w io.Writer, st api.Status, p palette) {
 	}
 	_ = tw.Flush()
 	for _, peer := range st.Peers {
+		for _, a := range peer.Lost {
+			if peer.State == "heard" {
+				indent(w, fmt.Sprintf("  %s, adapter %s of %s: ", peer.Name, a.Address, a.Network), "lost: "+a.Why)
+			}
+		}
 		for _, g := range peer.Groups {
 			if g.Reason != "" && peer.State == "heard" {
 				indent(w, fmt.Sprintf("  %s, %s: ", peer.Name, g.Group), g.Reason)

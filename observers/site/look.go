@@ -62,7 +62,8 @@ func Look(ctx context.Context, c *config.Config, node, stateDir, root string, sn
 			})
 		}
 	}
-	f.Paths = Paths(ctx, root, prepare.Asks(c, node, stateDir), nil)
+	asks := append(prepare.Asks(c, node, stateDir), prepare.WireAsks(c, node, &f.Snapshot)...)
+	f.Paths = Paths(ctx, root, asks, nil)
 	f.Same = same(root, f.Paths[prepare.FstabFile], snap.Devices)
 	wg.Wait()
 	return f

@@ -133,7 +133,6 @@ func Asks(c *config.Config, node, stateDir string) []Ask {
 		{Path: EnvironmentFile, Data: true}, {Path: ServicesFile, Data: true}, {Path: HostsFile, Data: true}, {Path: FstabFile, Data: true},
 		{Path: lvmConf, Data: true}, {Path: lvmLocalConf, Data: true},
 		{Path: fileSpace, Link: true}, {Path: cellLink, Link: true}, {Path: dfsLink, Link: true},
-		{Path: arpIgnore, Kernel: true, Data: true},
 	}
 	for _, g := range groupsOf(c, node) {
 		for _, fs := range g.Filesystems {

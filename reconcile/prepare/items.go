@@ -42,7 +42,7 @@ func Items(c *config.Config, f *Facts) []Item {
 		b.configuredItems(g)
 		b.operatorItems(g)
 	}
-	b.arpItem()
+	b.wireItem()
 	b.environmentItems()
 	b.requirementItems()
 	b.fileSpaceItems()
@@ -248,42 +248,6 @@ func (b *builder) nameItems(g *config.Group) {
 		it.State, it.Seen, it.Way = Blocked, "it does not resolve", "write it into "+HostsFile+" beside the service address, on every node"
 	default:
 		it.State, it.Seen, it.Way = Blocked, fmt.Sprintf("it resolves to %v", s.Value), "name the host name that belongs to the service address"
-	}
-	b.add(it)
-}
-
-// arpIgnore is the setting that keeps one link from answering for another's address.
-const arpIgnore = "/proc/sys/net/ipv4/conf/all/arp_ignore"
-
-// arpItem warns where two links of this node are on one wire, as the boot and standby
-// adapters of the guide's example are: Linux answers for either address on both
-// (Documentation/networking/ip-sysctl, arp_ignore).
-func (b *builder) arpItem() {
-	s := b.f.Snapshot
-	if !s.Addrs.OK() {
-		return
-	}
-	var pair []string
-	for i, a := range s.Addrs.Value {
-		for _, o := range s.Addrs.Value[:i] {
-			if a.Prefix.Addr().Is4() && !a.Prefix.Addr().IsLoopback() && a.Link != o.Link && a.Prefix.Bits() < 32 && a.Prefix.Masked() == o.Prefix.Masked() {
-				pair = []string{o.Link, a.Link}
-			}
-		}
-	}
-	if pair == nil {
-		return
-	}
-	it := Item{Name: "ARP on " + strings.Join(pair, " and "), Rows: []string{"S47"}, Section: Cluster, Want: "each link answers for its own addresses only"}
-	set := b.f.path(arpIgnore)
-	switch {
-	case !set.OK() || set.Value.Kind == Nothing:
-		it.State, it.Seen, it.Way = Unknown, "arp_ignore could not be read", "look at it by hand"
-	case strings.TrimSpace(string(set.Value.Data)) == "0":
-		it.State, it.Seen = ByHand, "both are on one wire, and arp_ignore is 0"
-		it.Way = "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2, and keep it in /etc/sysctl.d"
-	default:
-		it.State, it.Seen = Done, "arp_ignore is "+strings.TrimSpace(string(set.Value.Data))
 	}
 	b.add(it)
 }

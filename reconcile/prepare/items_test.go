@@ -7,6 +7,7 @@ import (
 	"flag"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -130,7 +131,7 @@ func ready(c *config.Config, node string) *Facts {
 		}
 	}
 	f.Snapshot.Devices = reconcile.Read(devices, noon)
-	for _, a := range Asks(c, node, f.StateDir) {
+	for _, a := range append(Asks(c, node, f.StateDir), WireAsks(c, node, &f.Snapshot)...) {
 		p := Path{}
 		switch {
 		case a.List || a.Path == fileSpace:
@@ -152,8 +153,9 @@ func ready(c *config.Config, node string) *Facts {
 			p = Path{Kind: Link, Target: "/.../cell1"}
 		case a.Digest || a.Path == "/usr/sbin/fence_ipmilan":
 			p = Path{Kind: RegularFile, Mode: 0o755, Digest: "d-" + a.Path}
-		case a.Path == arpIgnore:
-			p = Path{Kind: RegularFile, Data: []byte("1\n")}
+		case a.Kernel:
+			value := map[string]string{"arp_ignore": "1\n", "arp_announce": "2\n", "rp_filter": "0\n"}[path.Base(a.Path)]
+			p = Path{Kind: RegularFile, Data: []byte(value)}
 		}
 		f.Paths[a.Path] = reconcile.Read(p, noon)
 	}
@@ -345,8 +347,22 @@ func TestItems(t *testing.T) {
 		{"S103 held", "alpha", "release of dce", func(f *Facts) { mount(f, "/krb5"); f.Resident.Groups["dce"] = GroupFact{Holder: "alpha"} }, Done, "held here", ""},
 		{"S115 clean", "beta", "release of dce", nil, Done, "nothing of it is here", ""},
 		{"S116", "beta", "start dce", func(f *Facts) { f.Resident = Resident{} }, ByHand, "no resident", "systemctl start understudy, on alpha and then on the others"},
-		{"one wire", "beta", "ARP on en0 and en1", func(f *Facts) { put(f, arpIgnore, text("0\n")) }, ByHand, "arp_ignore is 0", "sysctl -w"},
-		{"one wire, set", "beta", "ARP on en0 and en1", nil, Done, "arp_ignore is 1", ""},
+		{"one wire", "beta", "ARP on en0 and en1", func(f *Facts) { put(f, wireFile("all", "arp_ignore"), text("0\n")) }, Done, "keep them apart", ""},
+		{"one wire, ignore", "beta", "ARP on en0 and en1", func(f *Facts) {
+			put(f, wireFile("all", "arp_ignore"), text("0\n"))
+			put(f, wireFile("en1", "arp_ignore"), text("0\n"))
+		}, ByHand, "en1: arp_ignore is 0", "sysctl -w net/ipv4/conf/all/arp_ignore=1, and"},
+		{"one wire, announce", "beta", "ARP on en0 and en1", func(f *Facts) {
+			put(f, wireFile("all", "arp_announce"), text("0\n"))
+			put(f, wireFile("en0", "arp_announce"), text("1\n"))
+		}, ByHand, "en0: arp_announce is 1", "all/arp_announce=2"},
+		{"one wire, strict", "beta", "ARP on en0 and en1", func(f *Facts) { put(f, wireFile("en1", "rp_filter"), text("1\n")) }, ByHand, "en1: rp_filter is 1", "sysctl -w net/ipv4/conf/en1/rp_filter=2"},
+		{"one wire, strict for all, loose here", "beta", "ARP on en0 and en1", func(f *Facts) {
+			put(f, wireFile("all", "rp_filter"), text("1\n"))
+			put(f, wireFile("en0", "rp_filter"), text("2\n"))
+			put(f, wireFile("en1", "rp_filter"), text("2\n"))
+		}, Done, "keep them apart", ""},
+		{"one wire, unread", "beta", "ARP on en0 and en1", unread(wireFile("en0", "rp_filter")), Unknown, "rp_filter of en0 could not be read", "by hand"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := parsed(t)
@@ -405,7 +421,9 @@ func TestGuide(t *testing.T) {
 		for p := range f.Paths {
 			f.Paths[p] = reconcile.Read(Path{}, noon)
 		}
-		put(f, arpIgnore, text("0\n"))
+		for _, a := range WireAsks(c, node, &f.Snapshot) {
+			put(f, a.Path, text("0\n"))
+		}
 		put(f, "/usr/sbin/fence_ipmilan", Path{Kind: RegularFile, Mode: 0o755})
 		put(f, EnvironmentFile, text("PATH=/bin\n"))
 		put(f, ServicesFile, text("ssh 22/tcp\n"))

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"understudy/config"
@@ -30,6 +31,7 @@ type Status struct {
 	Groups     []GroupStatus   `json:"groups"`
 	Services   []ServiceStatus `json:"services,omitempty"`
 	Hooks      *HookStatus     `json:"hooks,omitempty"` // nil while none waits and none was dropped
+	Adapters   []AdapterStatus `json:"adapters,omitempty"`
 	Peers      []PeerStatus    `json:"peers"`
 	Journal    JournalStatus   `json:"journal"`
 	Watchdog   *WatchdogStatus `json:"watchdog,omitempty"` // nil: none is declared
@@ -52,6 +54,17 @@ type WatchdogStatus struct {
 	Late      uint32 `json:"late,omitempty"`     // feedings that came too late
 	WasReset  bool   `json:"was_reset,omitempty"`
 	Error     string `json:"error,omitempty"` // why it does not protect
+}
+
+// AdapterStatus is one of this node's adapters on a network, by networks and in the
+// order in which the file prefers them.
+type AdapterStatus struct {
+	Network string       `json:"network"`
+	Address netip.Prefix `json:"address"`           // this node's own on it
+	Link    string       `json:"link,omitempty"`    // "" if the address is on none, or that is not known
+	State   string       `json:"state"`             // works, lost or unknown
+	Why     string       `json:"why,omitempty"`     // it does not work, or nobody can say
+	Carries []string     `json:"carries,omitempty"` // labels of the service addresses that are on it
 }
 
 // OrderStatus is an operator's order that is in force.
@@ -181,6 +194,7 @@ type PeerStatus struct {
 	Stopping bool                    `json:"stopping,omitempty"`
 	Doomed   string                  `json:"doomed,omitempty"` // why its watchdog is about to reset it
 	Links    []LinkStatus            `json:"links"`
+	Lost     []reconcile.LostAdapter `json:"lost_adapters,omitempty"` // of its own, as it says
 	Groups   []reconcile.GroupStatus `json:"groups,omitempty"`
 	Cell     string                  `json:"cell,omitempty"` // the DCE cell that is configured there
 	Keys     []string                `json:"keys,omitempty"` // ids of the secrets that it believes; it signs with the first

@@ -4,8 +4,10 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +17,7 @@ type stageCase struct {
 	prepare     func(ctx context.Context, s *stage, owner string) error // before the quiet time; nil: nothing
 	strike      func(ctx context.Context, s *stage, owner string) error // the fault, or what is asked for
 	moves       bool                                                    // the group is served by the other node afterwards
+	hosts       func() []Host                                           // nil: the default ones
 	mend        func(ctx context.Context, s *stage, owner string) error // nil: there are two good nodes already
 }
 
@@ -61,6 +64,11 @@ var stageCases = []stageCase{
 		return s.LinkDown(ctx, owner, PublicNet)
 	}, moves: true, mend: func(ctx context.Context, s *stage, owner string) error { return s.LinkUp(ctx, owner) }},
 
+	{name: "adapter", title: "cable of the adapter pulled that has the service address, another is left", hosts: StandbyHosts,
+		strike: func(ctx context.Context, s *stage, owner string) error {
+			return s.loseAdapter(ctx, owner, s.LinkDown)
+		}, mend: func(ctx context.Context, s *stage, owner string) error { return s.foundAdapter(ctx, owner, s.LinkUp) }},
+
 	{name: "partition", title: "owner cut off from both networks", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.Cut(ctx, owner)
 	}, moves: true, mend: func(ctx context.Context, s *stage, owner string) error {
@@ -86,6 +94,38 @@ func caseOf(name string) (stageCase, error) {
 		}
 	}
 	return stageCase{}, fmt.Errorf("cannot find case %q — %v", name, caseNames())
+}
+
+// loseAdapter does something to the adapter that has the service address.
+func (s *stage) loseAdapter(ctx context.Context, owner string, lose func(context.Context, string, ...string) error) error {
+	for _, link := range []string{PublicNet, StandbyLink} {
+		on, err := s.carries(ctx, owner, link)
+		if err != nil {
+			return err
+		}
+		if on {
+			s.lost = link
+			return lose(ctx, owner, link)
+		}
+	}
+	return fmt.Errorf("cannot find %s on %s", ServiceAddress, owner)
+}
+
+// carries reports whether a host's link has the service address.
+func (s *stage) carries(ctx context.Context, host, link string) (bool, error) {
+	out, errs, code, err := s.Exec(ctx, host, "ip", "-o", "address", "show", "dev", link)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("cannot read the addresses of %s: exit %d: %s", host, code, errs)
+	}
+	return strings.Contains(out, ServiceAddress.String()), err
+}
+
+// foundAdapter gives the lost adapter back, which has not the service address any more.
+func (s *stage) foundAdapter(ctx context.Context, owner string, mend func(context.Context, string, ...string) error) error {
+	if on, err := s.carries(ctx, owner, s.lost); err != nil || on {
+		return errors.Join(err, fmt.Errorf("%s is still on %s of %s", ServiceAddress, s.lost, owner))
+	}
+	return mend(ctx, owner)
 }
 
 func (s *stage) must(ctx context.Context, host string, argv ...string) error {

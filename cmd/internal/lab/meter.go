@@ -46,7 +46,11 @@ func (m *meter) measure(ctx context.Context, name string) (Row, error) {
 		title = c.title
 	}
 	row := Row{Case: name, Title: title}
-	s, err := set(ctx, m.o)
+	o := m.o
+	if c.hosts != nil {
+		o.Hosts = c.hosts()
+	}
+	s, err := set(ctx, o)
 	if err != nil {
 		return row, err
 	}

@@ -130,6 +130,7 @@ type stage struct {
 	nodes []string
 	ask   *Asker
 
+	lost   string        // the adapter that [stage.loseAdapter] struck
 	local  *Asker        // on the owner's host, of [splitCase]
 	parts  int           // splits so far
 	cutAt  time.Duration // CLOCK_MONOTONIC
