@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -151,64 +150,6 @@ func moveLine(st api.Status, r api.MoveRequest) (done bool, line string) {
 		}
 	}
 	return false, "waiting"
-}
-
-func confirmCommand(c *common) *cobra.Command {
-	var reason string
-	var yes string
-	cmd := &cobra.Command{
-		Use:   "confirm-down NODE",
-		Short: "say that a silent node is off, because you have seen it",
-		Long: `Record your word that the boot of NODE which holds a claim is off. This is
-taken as evidence: another node will take over what it held. If NODE is not off,
-two machines write to one disk. It is refused while NODE is heard, and it is
-void for any later boot of NODE.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			node := args[0]
-			st, err := c.client().Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if yes != node {
-				if err := c.ask(st, node); err != nil {
-					return err
-				}
-			}
-			err = c.client().Confirm(cmd.Context(), api.ConfirmRequest{Node: node, By: operator(), Reason: reason})
-			if err == nil {
-				fmt.Fprintf(c.out, "recorded: %s is down\n", node)
-			}
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "seen off", "how you know, for `why` and `history`")
-	cmd.Flags().StringVar(&yes, "yes", "", "do not ask; repeat the `node`'s name here")
-	return cmd
-}
-
-// ask shows what is known of a node and wants its name typed.
-func (c *common) ask(st api.Status, node string) error {
-	for _, p := range st.Peers {
-		if p.Name != node {
-			continue
-		}
-		fmt.Fprintf(c.err, "%s is %s to %s\n", node, p.State, st.Node)
-		for _, l := range p.Links {
-			fmt.Fprintf(c.err, "  %-12s last heard %s\n", l.Network, age(l.AgeMS))
-		}
-	}
-	for _, g := range st.Groups {
-		if g.Claim.Holder == node && !g.Claim.Released {
-			fmt.Fprintf(c.err, "  holds %s, epoch %d, boot %s\n", g.Group, g.Claim.Epoch, g.Claim.BootID)
-		}
-	}
-	fmt.Fprintf(c.err, "Is %s switched off, and have you seen it? Type its name to confirm: ", node)
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if strings.TrimSpace(line) != node {
-		return &exitError{exitFailed, strings.TrimSpace(fmt.Sprintf("not confirmed, nothing was recorded %s", errText(err)))}
-	}
-	return nil
 }
 
 func clearCommand(c *common) *cobra.Command {
