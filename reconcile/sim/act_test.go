@@ -19,19 +19,38 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 	if !p.awake() {
 		return context.Cause(ctx)
 	}
+	w, sp := p.h.w, s.Spec()
+	w.mu.Lock()
+	switch st := s.(type) {
+	case reconcile.TakeClaim:
+		p.takes(st)
+	case reconcile.SignOff:
+		if left := p.h.left(st.Group); left != nil {
+			w.twoOwners(p.h, st.Group, "%s is signed off while %v", st.Group, left)
+		}
+	}
+	w.mu.Unlock()
 	if done, err := p.own.Do(ctx, s); done {
-		if _, ok := s.(reconcile.TakeClaim); ok && err == nil {
-			p.h.w.mu.Lock()
-			p.h.w.moved[s.(reconcile.TakeClaim).Group]++
-			p.h.w.mu.Unlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		switch st := s.(type) {
+		case reconcile.Fence:
+			if err == nil {
+				p.fenced(st)
+			}
+		case reconcile.TakeClaim:
+			if err == nil && !p.dead {
+				p.took(st.Group)
+			}
 		}
 		return err
 	}
-	w, key, sp := p.h.w, "step/"+p.h.name, s.Spec()
+	key := "step/" + p.h.name + "/" + sp.Verb + " " + sp.Object
 	took := w.between(key, 500*time.Microsecond, 60*time.Millisecond)
 	fails, half := w.chance(key+"/fail", w.mishaps().stepFails), w.chance(key+"/half", w.mishaps().halfDone)
 	if w.chance(key+"/hang", w.mishaps().stepHangs) {
-		took = w.between(key, time.Second, 90*time.Second)
+		took = w.between(key+"/hangs", time.Second, 90*time.Second)
+		w.count("steps that hung")
 	}
 	w.mu.Lock()
 	freezes := p.h.freezes
@@ -46,6 +65,8 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 	if p.dead || p.h.boot != p.boot {
 		return errors.New("this process has ended")
 	}
+	w.countIf(fails, "steps that failed")
+	w.countIf((cut || fails) && half, "steps that were half done")
 	if (cut || fails) && !half {
 		if cut {
 			return context.Cause(ctx)
@@ -54,7 +75,7 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 	}
 	// The kernel finishes what a host was in the middle of when it froze; whoever
 	// took over has switched it off by then. Otherwise the lease still runs.
-	if _, live, ok := w.store.Expiry(p.h.name); sp.Storage && p.h.freezes == freezes && (!ok || !time.Now().Before(live)) {
+	if sp.Storage && p.h.freezes == freezes && !w.vault.lease(p.h) {
 		w.bad(p.h.name, "%s %s, and the store knows no lease of it", sp.Verb, sp.Object)
 	}
 	err := p.h.apply(s)
@@ -81,7 +102,7 @@ func (h *host) apply(s reconcile.Step) error {
 	case reconcile.AddAddress:
 		for _, o := range w.hosts {
 			if o != h && o.up && o.addrs[st.Address.Label] {
-				w.bad(h.name, "%s is added while %s has it", st.Address.Label, o.name)
+				w.twoOwners(h, w.groupOfAddress(st.Address.Label), "%s is added while %s has it", st.Address.Label, o.name)
 			}
 		}
 		h.addrs[st.Address.Label] = true
@@ -112,9 +133,10 @@ func (h *host) apply(s reconcile.Step) error {
 		h.dirty[st.Group] = st.BootID
 	case reconcile.Reboot:
 		h.off("it reboots itself: " + st.Why)
-		time.AfterFunc(w.between("reboot/"+h.name, time.Second, 20*time.Second), func() { w.mu.Lock(); defer w.mu.Unlock(); h.on() })
+		w.count("reboots by itself")
+		w.after(w.between("reboot/"+h.name, time.Second, 20*time.Second), h.on)
 	case reconcile.ProveRelease:
-		return h.prove(st.Group)
+		return h.left(st.Group.Name)
 	}
 	return nil
 }
@@ -126,19 +148,22 @@ func (h *host) mount(fs config.Filesystem) error {
 	if h.mounts[fs.Device] != nil {
 		return errors.New("it is mounted already")
 	}
-	for _, o := range w.hosts {
-		if o != h && o.has(fs.Device) {
-			w.bad(h.name, "%s is mounted while %s has it", fs.Device, o.name)
-		}
+	if h.pathless {
+		return errIO
 	}
 	w.authority(h, w.groupOf(fs.Device), "mounts "+fs.Device)
+	for _, o := range w.hosts {
+		if o != h && o.has(fs.Device) {
+			w.twoOwners(h, w.groupOf(fs.Device), "%s is mounted while %s has it", fs.Device, o.name)
+		}
+	}
 	h.mounts[fs.Device] = &view{fs: fs, lines: slices.Clone(d.lines), files: maps.Clone(d.files)}
 	return nil
 }
 
 func (h *host) unmount(fs config.Filesystem) error {
-	for app, device := range h.apps {
-		if device == fs.Device {
+	for _, app := range slices.Sorted(maps.Keys(h.apps)) {
+		if h.apps[app] == fs.Device {
 			return fmt.Errorf("%s is busy: %s", fs.Mount, app)
 		}
 	}
@@ -149,7 +174,13 @@ func (h *host) unmount(fs config.Filesystem) error {
 	if h.w.chance(key, h.w.mishaps().lingers) { // something unseen keeps it, as a mount in another namespace does
 		h.lingers[fs.Device] = true
 		h.w.say(h.name, "%s is still in use, though no mount is seen", fs.Device)
-		time.AfterFunc(h.w.between(key, time.Second, 30*time.Second), func() { h.w.mu.Lock(); delete(h.lingers, fs.Device); h.w.mu.Unlock() })
+		boot := h.boot
+		h.w.count("unmounts that left the device in use")
+		h.w.after(h.w.between(key+"/for", time.Second, 30*time.Second), func() {
+			if h.boot == boot && h.dirty[h.w.groupOf(fs.Device)] != boot {
+				delete(h.lingers, fs.Device)
+			}
+		})
 	}
 	delete(h.mounts, fs.Device)
 	return nil
@@ -185,10 +216,13 @@ func (h *host) start(st reconcile.Start) error {
 		return errors.New("it runs already")
 	}
 	g := w.cfg.Group(st.Group)
+	if w.sick[st.Group+"/"+h.name] {
+		return errors.New("it does not come up")
+	}
 	w.authority(h, st.Group, "starts "+st.App.Name)
 	for _, o := range w.hosts {
 		if _, ok := o.apps[id]; ok && o != h && o.up {
-			w.bad(h.name, "%s is started while it runs on %s", id, o.name)
+			w.twoOwners(h, st.Group, "%s is started while it runs on %s", id, o.name)
 		}
 	}
 	if g.Hostname != "" && h.hostname != g.Hostname {
@@ -204,7 +238,7 @@ func (h *host) start(st reconcile.Start) error {
 		device = fs.Device
 		for _, p := range st.App.Purge {
 			if boot, ok := v.files[p.Path]; ok {
-				w.bad(h.name, "%s is started on %s, which %s left behind", id, p.Path, boot)
+				w.damaged(h.name, st.Group, "%s is started on %s, which %s left behind", id, p.Path, boot)
 			}
 			if strings.HasPrefix(p.Path, fs.Mount+"/") {
 				v.files[p.Path] = h.boot
@@ -222,8 +256,9 @@ func (h *host) start(st reconcile.Start) error {
 	return nil
 }
 
-// prove is the truth about what is left.
-func (h *host) prove(g config.Group) error {
+// left is the truth about what is left of a group on a host, nil if nothing is.
+func (h *host) left(group string) error {
+	g := h.w.cfg.Group(group)
 	for _, fs := range g.Filesystems {
 		if h.mounts[fs.Device] != nil || h.lingers[fs.Device] {
 			return fmt.Errorf("%s is in use", fs.Device)
@@ -256,19 +291,21 @@ func (p *process) Dirty() (map[string]string, error) {
 	return maps.Clone(p.h.dirty), nil
 }
 
-// authority demands that a host that touches shared storage holds the claim, as
-// the store has it at this moment. The mutex is held.
-func (w *world) authority(h *host, group, does string) {
-	c := w.store.Claim(group)
-	if c.Holder != h.name || c.BootID != h.boot || c.Released {
-		w.bad(h.name, "%s, and the claim of %s is at epoch %d of %s (%s), released %t", does, group, c.Epoch, c.Holder, c.BootID, c.Released)
-	}
-}
-
 func (w *world) groupOf(device string) string {
 	for _, g := range w.cfg.Groups {
 		for _, fs := range g.Filesystems {
 			if fs.Device == device {
+				return g.Name
+			}
+		}
+	}
+	return ""
+}
+
+func (w *world) groupOfAddress(label string) string {
+	for _, g := range w.cfg.Groups {
+		for _, a := range g.Addresses {
+			if a.Label == label {
 				return g.Name
 			}
 		}

@@ -1,18 +1,16 @@
 package sim
 
 import (
-	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
-
-	"understudy/reconcile"
-	"understudy/reconcile/lease/leasetest"
 )
 
 // chaos lets faults happen until stop: one at a time, a few at once, each for some
 // time.
 func (w *world) chaos(stop <-chan struct{}) {
-	for n := 0; ; n++ {
+	for {
 		t := time.NewTimer(w.between("pause", 200*time.Millisecond, 8*time.Second))
 		select {
 		case <-stop:
@@ -27,127 +25,120 @@ func (w *world) chaos(stop <-chan struct{}) {
 func (w *world) fault() {
 	h := w.hosts[w.pick("victim", len(w.hosts))]
 	network := w.cfg.Networks[w.pick("network", len(w.cfg.Networks))].Name
-	for_ := w.between("lasts", 50*time.Millisecond, 25*time.Second)
-	later := func(f func()) {
-		time.AfterFunc(for_, func() {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			if !w.over {
-				f()
-			}
-		})
-	}
+	lasts := w.between("lasts", 50*time.Millisecond, 25*time.Second)
+	later := func(f func()) { w.after(lasts, f) }
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch w.pick("fault", 14) {
+	switch w.pick("fault", 19) {
 	case 0, 1:
+		w.countIf(h.up, "power cuts")
 		h.off("power cut")
 		later(h.on)
 	case 2, 3:
 		if h.process != nil {
+			w.count("kills of the program")
 			w.say(h.name, "understudy is killed")
 			h.end()
 			later(h.begin)
 		}
-	case 4:
+	case 4, 5:
+		w.countIf(h.up && !h.frozen, "freezes")
 		h.freeze()
 		later(h.goOn)
-	case 5: // the network of one host, and both of its links
+	case 6: // the network of one host, and both of its links
+		w.count("networks of a host down")
 		w.say(h.name, "no carrier on %s", network)
 		h.dark[network] = true
 		w.connect()
-		w.poke(h)
-		later(func() { w.say(h.name, "carrier on %s", network); delete(h.dark, network); w.connect(); w.poke(h) })
-	case 6: // cut off altogether
+		h.poke()
+		later(func() { w.say(h.name, "carrier on %s", network); delete(h.dark, network); w.connect(); h.poke() })
+	case 7: // cut off altogether
+		w.count("hosts cut off")
 		w.say(h.name, "is cut off")
 		w.isolate(h.name, true)
 		later(func() { w.say(h.name, "is connected again"); w.isolate(h.name, false) })
-	case 7: // one direction between two machines on one network
+	case 8: // one direction between two machines on one network
 		to := w.machines()[w.pick("to", len(w.machines()))]
 		if to != h.name {
+			w.count("one direction of a wire cut")
 			c := wire{h.name, to, network}
 			w.say(h.name, "nothing reaches %s on %s", to, network)
 			w.cut[c] = true
 			w.connect()
 			later(func() { delete(w.cut, c); w.connect() })
 		}
-	case 8: // the nodes do not hear each other
+	case 9: // the nodes do not hear each other
+		w.count("nodes apart")
 		w.say("wires", "the nodes do not reach each other")
 		w.split(true)
 		later(func() { w.say("wires", "the nodes reach each other"); w.split(false) })
-	case 9:
-		w.say("witness", "is gone")
-		w.witness.up = false
-		w.connect()
-		later(func() { w.say("witness", "is back"); w.witness.up = true; w.connect() })
-	case 10: // a daemon dies
-		for app := range h.apps {
+	case 10:
+		if w.witness != nil {
+			w.count("witness gone")
+			w.say("witness", "is gone")
+			w.witness.up = false
+			w.connect()
+			later(func() { w.say("witness", "is back"); w.witness.up = true; w.connect() })
+		}
+	case 11: // a daemon dies
+		for _, app := range slices.Sorted(maps.Keys(h.apps)) {
+			w.count("daemons that died")
 			w.say(h.name, "%s dies", app)
 			delete(h.apps, app)
-			w.poke(h)
+			h.poke()
 			break
 		}
-	case 11: // somebody takes an address away
-		for label := range h.addrs {
+	case 12: // somebody takes an address away
+		for _, label := range slices.Sorted(maps.Keys(h.addrs)) {
+			w.count("addresses deleted")
 			w.say(h.name, "%s is deleted by hand", label)
 			delete(h.addrs, label)
-			w.poke(h)
+			h.poke()
 			break
 		}
-	case 12:
+	case 13, 14, 15:
 		w.operator(h)
-	case 13: // the host sleeps: one clock goes on, the other stood still
+	case 16: // the host sleeps: one clock goes on, the other stood still
 		if h.up {
-			w.say(h.name, "its boot clock jumps by %s", for_)
-			h.slept.Add(int64(for_))
+			w.count("boot clocks that jumped")
+			w.say(h.name, "its boot clock jumps by %s", lasts)
+			h.slept.Add(int64(lasts))
+		}
+	case 17: // an application does not come up, here or anywhere
+		w.sicken(h, later)
+	case 18:
+		if w.shape.disk && !h.pathless {
+			w.count("paths to the disks lost")
+			w.say(h.name, "loses its path to the shared disks")
+			h.pathless, h.pathHangs = true, w.chance("path hangs", 2)
+			w.connect()
+			later(func() { w.say(h.name, "has its path to the shared disks again"); h.pathless = false; w.connect() })
 		}
 	}
 }
 
-// operator asks for a move or a rehearsal, clears what is marked failed, or says truthfully that
-// a node is down.
-func (w *world) operator(h *host) {
-	p := h.process
-	if p == nil || h.frozen {
-		return
+// sicken lets a group not start for a while. The mutex is held.
+func (w *world) sicken(h *host, later func(func())) {
+	g := w.cfg.Groups[w.pick("sick", len(w.cfg.Groups))].Name
+	where := []*host{h}
+	if w.chance("sick everywhere", 2) {
+		where = w.hosts
 	}
-	g := &w.cfg.Groups[w.pick("group", len(w.cfg.Groups))]
-	what := w.pick("operator", 4)
-	w.life.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		switch what {
-		case 0:
-			to := g.Nodes[w.pick("move", len(g.Nodes))]
-			v := p.keeper.View()
-			if v.OK() && p.keeper.Ask(ctx, reconcile.Request{Group: g.Name, To: to, By: "operator", Epoch: v.Value.Claims[g.Name].Epoch, At: time.Now()}) == nil {
-				w.note("person", "moves %s to %s", g.Name, to)
-			}
-		case 3:
-			to, how := g.Nodes[w.pick("rehearse", len(g.Nodes))], []reconcile.Rehearsal{reconcile.RehearseOne, reconcile.RehearseHold}[w.pick("rehearsal", 2)]
-			v := p.keeper.View()
-			if v.OK() && p.keeper.Ask(ctx, reconcile.Request{Group: g.Name, To: to, By: "operator", Epoch: v.Value.Claims[g.Name].Epoch, Rehearse: how, At: time.Now()}) == nil {
-				w.note("person", "rehearses %s on %s, %s", g.Name, to, how)
-			}
-		case 1:
-			if p.loop.Clear(ctx, g.Name) == nil {
-				w.note("person", "clears %s on %s", g.Name, h.name)
-			}
-		case 2:
-			v := p.keeper.View()
-			c := v.Value.Claims[g.Name]
-			w.mu.Lock()
-			o := w.host(c.Holder)
-			down := v.OK() && o != nil && (!o.up || o.boot != c.BootID)
-			w.mu.Unlock()
-			if down && p.keeper.Confirm(ctx, reconcile.Confirmation{Node: c.Holder, BootID: c.BootID, By: "operator", At: time.Now()}) == nil {
-				w.note("person", "has seen that %s of %s is down", c.BootID, c.Holder)
-			}
+	w.count("applications that do not start")
+	for _, o := range where {
+		w.say(o.name, "%s does not start here", g)
+		w.sick[g+"/"+o.name] = true
+	}
+	later(func() {
+		for _, o := range where {
+			delete(w.sick, g+"/"+o.name)
 		}
+		w.say("world", "%s would start again", g)
 	})
 }
 
-func (w *world) poke(h *host) {
+// poke has understudy look again. The mutex is held.
+func (h *host) poke() {
 	if h.process != nil {
 		h.process.poke()
 	}
@@ -182,23 +173,6 @@ func (w *world) between2(a, b string, cut bool) {
 	}
 }
 
-// fate is what becomes of a host's calls to the store.
-func (w *world) fate(h *host) func(op string) leasetest.Fate {
-	return func(op string) leasetest.Fate {
-		key := "store/" + h.name + "/" + op
-		f := leasetest.Fate{Request: w.between(key, 200*time.Microsecond, 10*time.Millisecond), Reply: w.between(key, 200*time.Microsecond, 10*time.Millisecond)}
-		t := w.mishaps()
-		if w.chance(key+"/slow", t.slowCall) {
-			f.Request += w.between(key, 0, w.cfg.Lease.TTL)
-		}
-		if w.chance(key+"/late", t.slowCall) {
-			f.Reply += w.between(key, 0, w.cfg.Lease.TTL)
-		}
-		f.LoseRequest, f.LoseReply = w.chance(key+"/request", t.loseRequest), w.chance(key+"/reply", t.loseReply)
-		return f
-	}
-}
-
 // mishaps is read without the mutex: a call to the store asks while it holds its
 // own.
 func (w *world) mishaps() trouble {
@@ -208,21 +182,40 @@ func (w *world) mishaps() trouble {
 	return w.trouble
 }
 
-// heal mends everything and waits for nothing.
-func (w *world) heal() {
+// heal mends everything, but for one host that may stay off, and waits for nothing. It
+// returns the time in which the service must be whole.
+func (w *world) heal() (bound time.Duration) {
+	bound = returns
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.say("world", "everything is mended")
 	w.mended.Store(true)
-	w.cut = map[wire]bool{}
-	w.witness.up = true
+	w.cut, w.sick = map[wire]bool{}, map[string]bool{}
+	if w.witness != nil {
+		w.witness.up = true
+	}
+	if w.chance("one stays off", 3) {
+		w.dead = w.hosts[w.pick("dead", len(w.hosts))]
+	}
 	for _, h := range w.hosts {
-		h.dark = map[string]bool{}
+		h.dark, h.pathless = map[string]bool{}, false
 		h.goOn()
+		if h == w.dead {
+			if len(h.dirty) > 0 {
+				bound += patience
+			}
+			h.off("for good")
+			continue
+		}
+		if p := h.process; p != nil && p.leaves {
+			w.say(h.name, "understudy is killed in its stop")
+			h.end()
+		}
 		h.on()
 		h.begin()
 	}
 	w.connect()
+	return bound
 }
 
 // rested says what is still not as it should be: every group serves on one node,
@@ -231,7 +224,7 @@ func (w *world) rested() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, h := range w.hosts {
-		if h.saved != "" || h.hostname != h.name {
+		if h.up && (h.saved != "" || h.hostname != h.name) {
 			return fmt.Sprintf("%s has the name %s", h.name, h.hostname)
 		}
 	}

@@ -29,7 +29,7 @@ func (w *world) write(i, n int) {
 	g := &w.cfg.Groups[i]
 	var last *host
 	for _, h := range w.hosts {
-		if !h.up || h.frozen || h.dark[g.Addresses[0].Network] || !h.addrs[g.Addresses[0].Label] {
+		if !h.up || h.frozen || h.pathless || h.dark[g.Addresses[0].Network] || !h.addrs[g.Addresses[0].Label] {
 			continue
 		}
 		device, runs := h.apps[g.Name+"/"+g.Applications[0].Name]
@@ -38,7 +38,7 @@ func (w *world) write(i, n int) {
 			continue
 		}
 		if last != nil {
-			w.bad(h.name, "%s answers for %s while %s does", h.name, g.Name, last.name)
+			w.twoOwners(h, g.Name, "%s answers for %s while %s does", h.name, g.Name, last.name)
 		}
 		last = h
 		line := fmt.Sprintf("%s-%d", g.Name, n)

@@ -3,30 +3,22 @@ package sim
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"sync"
 	"time"
 )
 
-// dice gives every chance of a run. A throw depends on the seed, on what it is for,
-// and on how often that was asked before; so one node's throws do not depend on what
-// another did meanwhile, nor on which goroutine ran first.
+// dice gives every chance of a run. A throw depends on the seed, on what it is for and
+// on the moment, and on nothing else: not on what was thrown before, nor on which
+// goroutine ran first. So a seed gives the same run every time.
 type dice struct {
-	seed uint64
-
-	mu    sync.Mutex
-	count map[string]uint64
+	seed  uint64
+	began time.Time
 }
 
-func newDice(seed uint64) *dice { return &dice{seed: seed, count: map[string]uint64{}} }
-
 func (d *dice) throw(what string) uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.count[what]++
 	h := fnv.New64a()
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:8], d.seed)
-	binary.LittleEndian.PutUint64(b[8:], d.count[what])
+	binary.LittleEndian.PutUint64(b[8:], uint64(time.Since(d.began)))
 	h.Write(b[:])
 	h.Write([]byte(what))
 	x := h.Sum64() // FNV leaves the high bits poor: finish as splitmix64 does

@@ -1,21 +1,24 @@
 // Package sim searches for two owners, for lost writes, and for a service that
-// does not come back. Its tests run the real loop, lease and reconcile code of
-// every node in virtual time on a world in memory: hosts that crash, freeze and
-// reboot at any moment, networks that lose, delay, repeat and reorder, a store
-// that cannot be reached, fences that fail and hang, file systems that stay busy,
-// looks that cannot read, and a client that writes all the time. Everything that
+// does not come back. Its tests run the real loop, lease, reconcile and watchdog code
+// of every node in virtual time on a world in memory: hosts that crash, freeze and
+// reboot at any moment, networks that lose, delay, repeat and reorder, a store that
+// cannot be reached, or the real one on a disk with sectors that tear, fences that
+// fail, hang, act late or lie, file systems that stay busy, looks that cannot read,
+// people who give orders, and a client that writes all the time. Everything that
 // happens follows from one number, the seed; a seed that fails prints what happened
 // as a person can read it, and fails again.
 //
 // What it decides: nothing. It holds that at most one host has a device, a claim is
-// held by whoever acts on it, no acknowledged write is lost, and a healthy cluster
-// serves within a bound.
+// held by whoever acts on it, what it was taken on is so, no acknowledged write is
+// lost, orders and budgets are kept, and a healthy cluster serves within a bound; and
+// that a lie does no more than a lie can do.
 //
 // What it must never do: know better than the code under test. The world carries
 // out steps and lets faults happen; it takes no decision of a node.
 //
 // Who calls it: its own tests. A short search runs with every test; a long one is
-// `go test ./reconcile/sim -run Simulation -seeds 10000 -timeout 0`. That it would find
+// `go test ./reconcile/sim -run Simulation -seeds 10000 -timeout 0`, with -book FILE for
+// what has failed so far, and -kind disk for one kind of cluster. That it would find
 // something is shown by bugs planted into the real source:
 // `go test ./reconcile/sim -run Planted -planted all -v -timeout 0`.
 package sim

@@ -101,15 +101,6 @@ func age(at time.Time) time.Duration {
 	return time.Since(at)
 }
 
-// machines are the nodes in file order, then the witness.
-func (w *world) machines() []string {
-	var out []string
-	for _, n := range w.cfg.Nodes {
-		out = append(out, n.Name)
-	}
-	return append(out, "witness")
-}
-
 // post sends a keep-alive to everybody on every network. The mutex is held.
 func (w *world) post(m mail, e *ear) {
 	m.heard, m.on = map[string]time.Time{}, map[string]map[string]time.Time{}
@@ -126,17 +117,23 @@ func (w *world) post(m mail, e *ear) {
 				continue
 			}
 			key := "mail/" + m.from + "/" + to + "/" + n.Name
-			if !w.passes(m.from, to, n.Name) || w.chance(key+"/loss", w.mishaps().loss) {
+			if !w.passes(m.from, to, n.Name) {
 				continue
 			}
-			copies := 1
-			if w.chance(key+"/repeat", w.mishaps().repeat) {
-				copies = 2
+			if w.chance(key+"/loss", w.mishaps().loss) {
+				w.count("keep-alives lost")
+				continue
 			}
-			for range copies {
+			copies := []string{key}
+			if w.chance(key+"/repeat", w.mishaps().repeat) {
+				copies = append(copies, key+"/again")
+				w.count("keep-alives repeated")
+			}
+			for _, key := range copies {
 				late := w.between(key, 100*time.Microsecond, 3*time.Millisecond)
 				if w.chance(key+"/slow", w.mishaps().slowMail) {
-					late += w.between(key, 0, w.cfg.Keepalive.Timeout)
+					late += w.between(key+"/slow by", 0, w.cfg.Keepalive.Timeout)
+					w.count("keep-alives that were slow and overtaken")
 				}
 				time.AfterFunc(late, func() { w.deliver(m, to, n.Name) })
 			}
@@ -161,7 +158,8 @@ func (w *world) deliver(m mail, to, network string) {
 	}
 	before := p.ear.peers()
 	p.ear.take(m, network)
-	if changed(before, p.ear.peers()) {
+	if now := p.ear.peers(); changed(before, now) {
+		p.listen(now)
 		p.poke()
 	}
 }
@@ -174,4 +172,22 @@ func changed(a, b []reconcile.Peer) bool {
 		}
 	}
 	return false
+}
+
+// vote is the witness's life: it sends keep-alives as everybody does.
+func (w *world) vote(stop <-chan struct{}) {
+	tick := time.NewTicker(w.cfg.Keepalive.Interval + 7*time.Nanosecond)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		if w.witness.up {
+			w.post(mail{from: "witness", boot: "witness-1", n: n, sent: time.Now(), status: reconcile.NodeStatus{}}, w.witness.ear)
+		}
+		w.mu.Unlock()
+	}
 }

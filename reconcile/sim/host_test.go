@@ -9,7 +9,6 @@ import (
 
 	"understudy/config"
 	"understudy/reconcile"
-	"understudy/reconcile/lease/leasetest"
 )
 
 // host is one machine: what its kernel has, and what its own disk keeps. The
@@ -17,8 +16,7 @@ import (
 type host struct {
 	w    *world
 	name string
-	link *leasetest.Client // its way to the store
-	dir  string            // its own disk; outlives a power cut
+	dir  string // its own disk; outlives a power cut
 
 	up       bool
 	boot     string
@@ -26,6 +24,7 @@ type host struct {
 	frozen   bool
 	freezes  int           // how often, in all
 	thaw     chan struct{} // closed when it goes on
+	woke     time.Time     // when it last did
 	dark     map[string]bool
 	cutSince time.Time         // when it lost the majority of the store; zero: it has it
 	mounts   map[string]*view  // device -> what this kernel has of it
@@ -34,6 +33,12 @@ type host struct {
 	apps     map[string]string // group/application -> the device it writes to, "" for none
 	hostname string
 	slept    atomic.Int64 // the boot clock counts it, the other does not
+	rate     float64      // of the boot clock
+	dog      dog
+
+	pathless  bool     // its path to the shared disks is lost
+	pathHangs bool     // then calls hang before they fail
+	writing   *process // has a write of the store's disk under way
 
 	saved   string            // host name to be put back; on its own disk
 	dirty   map[string]string // group -> boot; on its own disk
@@ -55,6 +60,7 @@ func (h *host) off(why string) {
 	}
 	h.w.say(h.name, "power off: %s", why)
 	h.up = false
+	h.dog.on = false
 	h.end()
 	h.goOn()
 	h.mounts, h.lingers, h.addrs, h.apps = map[string]*view{}, map[string]bool{}, map[string]bool{}, map[string]string{}
@@ -69,6 +75,7 @@ func (h *host) on() {
 	h.boots++
 	h.boot = h.name + "-" + strconv.Itoa(h.boots)
 	h.up, h.hostname = true, h.name
+	h.writing = nil
 	h.slept.Store(0)
 	h.w.say(h.name, "boots as %s", h.boot)
 	h.w.connect()
@@ -89,7 +96,7 @@ func (h *host) freeze() {
 func (h *host) goOn() {
 	if h.frozen {
 		h.w.say(h.name, "goes on")
-		h.frozen = false
+		h.frozen, h.woke = false, time.Now()
 		close(h.thaw)
 		h.w.connect()
 	}
@@ -146,6 +153,7 @@ func (h *host) look(s *reconcile.Snapshot) {
 	s.Devices, s.Mounts, s.Addrs = reconcile.Read(devices, now), reconcile.Read(mounts, now), reconcile.Read(addrs, now)
 	s.Links, s.Apps, s.Hostname = reconcile.Read(links, now), reconcile.Read(apps, now), reconcile.Read(h.hostname, now)
 	if w.chance("blind/"+h.name, w.mishaps().blind) {
+		w.count("looks that could not read")
 		switch w.pick("blindness/"+h.name, 5) {
 		case 0:
 			s.Mounts = reconcile.Unread[[]reconcile.Mount](errBlind, now)

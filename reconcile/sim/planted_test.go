@@ -10,75 +10,6 @@ import (
 	"time"
 )
 
-// plants are bugs that others had, or that this program would have without a line
-// that looks as if it could go. Each is planted into the real source, by an overlay
-// of the compiler, and the search must find it. What a second check would make good
-// is taken out with it: two locks, both open.
-var plants = []struct {
-	name string
-	say  string // in a violation
-	edit []edit
-}{
-	{"the fence is skipped", "while", []edit{
-		{"../lease/authority.go", `agent, err := a.Off(ctx, f)`, `agent, err := f.Agents(), error(nil)`},
-	}},
-	{"silence is taken for death", "while", []edit{
-		{"../take.go", `case contradicted(c, s):`,
-			"case s.Peer(c.Holder).State == PeerSilent:\n\t\treturn Evidence{Kind: EvidenceRebooted}, true\n\tcase contradicted(c, s):"},
-	}},
-	{"a fence of an earlier boot is believed", "while", []edit{
-		{"../take.go", `if f, ok := st.Fenced[c.Holder]; ok && f.BootID == c.BootID {`, `if f, ok := st.Fenced[c.Holder]; ok && f.BootID != "" {`},
-		{"../lease/take.go", `if f := v.Fenced[was.Holder]; f.BootID != was.BootID || f.BootID == "" {`, `if f := v.Fenced[was.Holder]; f.BootID == "" {`},
-		{"../lease/take.go", `if v.Live[was.Holder] == was.BootID {`, `if false {`},
-		{"../take.go", `return (p.State == PeerHeard || p.State == PeerDistant) && p.BootID == c.BootID`, `return false && p.Name == ""`},
-	}},
-	{"the lease counts from the reply", "knows no lease", []edit{
-		{"../lease/renew.go", `k.sent, k.ever, k.failure = sent, true, ""`, `k.sent, k.ever, k.failure = k.now(), true, ""`},
-		{"../lease/renew.go", `limit := k.cfg.Renew`, `limit := k.cfg.TTL`},
-	}},
-	{"a lost lease does not end a plan", "knows no lease", []edit{
-		{"../loop/flight.go", `case d.Transition.Event == fsm.LeaseLost && f.plan.Goal == reconcile.Hold:`, `case false:`},
-		{"../loop/flight.go", `case d.Goal != f.plan.Goal && d.Goal != reconcile.Leave:`, `case false:`},
-		{"../loop/flight.go", `if sp.Storage {`, `if false {`},
-	}},
-	{"the claim is taken after the mount", "the claim of", []edit{
-		{"../diff.go", `b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason,`,
-			"defer b.add(TakeClaim{Group: b.g.Name, Was: b.claim, Epoch: b.claim.Epoch + 1, Evidence: ev, Reason: take.Reason,"},
-	}},
-	{"release is not proved", "while", []edit{
-		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
-	}},
-	{"the claim is released before the unmount", "while", []edit{
-		{"../release.go", `b.unmounts(mine)`, `defer b.unmounts(mine)`},
-		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
-	}},
-	{"the address stays", "while", []edit{
-		{"../release.go", `b.add(DropAddress{Address: a}, "it is here and not wanted")`, `_ = DropAddress{}`},
-		{"../release.go", `b.add(ProveRelease{Group: *b.g}, "the next holder relies on it")`, `_ = ProveRelease{}`},
-	}},
-	{"nothing is purged", "left behind", []edit{
-		{"../diff.go", `b.add(PurgeFiles{Group: b.g.Name, App: a, Purge: p, Mount: m}, "left behind by the last run")`, `_ = m`},
-	}},
-	{"the host name is not put back after a crash", "has the name", []edit{
-		{"../loop/memory.go", `saved := l.opt.Actor.SavedHostname()`, `saved := ""; _ = l.opt.Actor.SavedHostname`},
-	}},
-	{"a dirty node is not remembered", "nothing on disk says so", []edit{
-		{"../dirty.go", `b.add(MarkDirty{Group: b.g.Name, App: a.Name, BootID: b.s.BootID}, "once started, only a reboot of this host lets go of the disks")`, `_ = MarkDirty{}`},
-	}},
-	{"an isolated node fences", "cut off and fences", []edit{
-		{"../lease/authority.go", `if err := a.Keeper.Refresh(ctx); err != nil {`, `if err := error(nil); err != nil {`},
-		{"../take.go", `if s.Store.Value.Live[claim.Holder] == claim.BootID && !slices.ContainsFunc(`, `if false && !slices.ContainsFunc(`},
-	}},
-	{"the store is not compared", "while", []edit{
-		{"../lease/take.go", `if was.Revision != t.Was.Revision {`, `if false {`},
-		{"../lease/take.go", `if t.Epoch != was.Epoch+1 {`, `if false {`},
-		{"../lease/take.go", `if err := k.proven(t, was, v); err != nil {`, `if err := error(nil); err != nil {`},
-	}},
-	{"a failed start is left half up", "after everything is mended", []edit{
-		{"../loop/flight.go", `m.Failed, m.Retry = "cannot take it up here: "+o.err.Error(), time.Time{}`, `m.Retry = time.Now().Add(time.Hour)`},
-	}},
-}
-
 // edit replaces one text of a source file, which must stand there exactly once.
 type edit struct{ file, old, new string }
 
@@ -97,7 +28,7 @@ func TestPlanted(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			run := exec.Command(bin, "-test.run", "TestSimulation", "-stop", "-seeds", "200", "-test.parallel", "2")
+			run := exec.Command(bin, "-test.run", "TestSimulation", "-until", p.say, "-seeds", "200", "-test.parallel", "2", "-kind", p.kind)
 			out, err := run.CombinedOutput()
 			if err == nil {
 				t.Fatalf("200 runs did not find it:\n%s", tail(out))

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"reflect"
+	"strings"
+	"sync"
 	"time"
 
+	"understudy/config"
 	"understudy/reconcile"
+	"understudy/reconcile/act/watchdog"
 	"understudy/reconcile/journal"
 	"understudy/reconcile/lease"
 	"understudy/reconcile/loop"
@@ -15,7 +20,8 @@ import (
 
 var errBlind = errors.New("input/output error")
 
-// process is one life of understudy on a host: the real keeper, authority and loop.
+// process is one life of understudy on a host: the real keeper, authority, loop and
+// watchdog.
 type process struct {
 	h       *host
 	boot    string
@@ -24,11 +30,27 @@ type process struct {
 	keeper  *lease.Keeper
 	own     *lease.Authority
 	loop    *loop.Loop
+	dog     *watchdog.Watchdog
+	fed     chan struct{} // closed when nobody moves its deadline any more
+	gone    chan struct{} // closed when it sleeps no more
+	once    sync.Once     // closes it
 	status  reconcile.NodeStatus
-	n       int // packets sent
+	sounds  map[string]sound // by machine: which boot is heard
+	fooled  string           // the boot that a fence has confirmed off last, which was not so
+	n       int              // packets sent
+	looks   int              // at the moment of the last one
+	looked  time.Time
 	began   time.Time
 	cancel  context.CancelFunc
 	dead    bool
+	leaves  bool          // it was told to stop
+	again   time.Duration // when it has ended, until it is started again
+}
+
+// sound is since when a boot of a machine has been heard, here or by another.
+type sound struct {
+	boot  string
+	since time.Time
 }
 
 // begin starts understudy. The mutex is held.
@@ -36,21 +58,38 @@ func (h *host) begin() {
 	if !h.up || h.process != nil {
 		return
 	}
-	h.w.say(h.name, "understudy starts")
-	log := slog.New(slog.DiscardHandler)
-	p := &process{h: h, boot: h.boot, ear: newEar(h.w, h.name), changes: make(chan struct{}, 1), began: time.Now()}
+	w := h.w
+	w.say(h.name, "understudy starts")
+	p := &process{h: h, boot: h.boot, ear: newEar(w, h.name), changes: make(chan struct{}, 1), gone: make(chan struct{}), began: time.Now(), sounds: map[string]sound{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	p.keeper = lease.NewKeeper(h.link, h.w.cfg.Lease, h.name, h.boot, log).WithClock(p.clock)
+	p.keeper = lease.NewKeeper(w.vault.way(ctx, p), w.cfg.Lease, h.name, h.boot, p.log()).WithClock(p.clock)
 	p.own = &lease.Authority{Keeper: p.keeper, Node: h.name, Peers: p.peers, Off: p.fence}
-	p.loop = loop.New(loop.Options{
-		Config: h.w.cfg, Node: h.name, Observer: p, Actor: p, Lease: p.keeper, Journal: p, Log: log, StateDir: h.dir,
+	opt := loop.Options{
+		Config: w.cfg, Node: h.name, Observer: p, Actor: p, Lease: p.keeper, Journal: p, Log: slog.New(slog.DiscardHandler), StateDir: h.dir,
 		Announce: p.announce, SelfFence: p.selfFence,
-	})
+	}
+	if w.shape.dog {
+		p.dog = watchdog.New(watchdog.Options{
+			Config: w.cfg.Watchdog, Lease: p.keeper.Lease, File: filepath.Join(h.dir, "watchdog"), BootID: h.boot, Log: slog.New(slog.DiscardHandler),
+			Warn: p.warned, Clock: p.clock, Sleep: p.sleep, Open: p.openDog, Class: filepath.Join(h.dir, "none"), Plain: true,
+		})
+		opt.Guard = p.dog
+	}
+	p.loop = loop.New(opt)
 	h.process = p
-	h.w.life.Go(func() { _ = p.keeper.Run(ctx) })
-	h.w.life.Go(func() { _ = p.loop.Run(ctx) })
-	h.w.life.Go(func() { p.beat(ctx) })
+	if p.dog != nil {
+		p.fed = make(chan struct{})
+		w.life.Go(func() { defer close(p.fed); _ = p.dog.Run(ctx, 250*time.Millisecond) })
+	}
+	w.life.Go(func() { _ = p.keeper.Run(ctx) })
+	w.life.Go(func() {
+		if err := p.loop.Run(ctx); err == nil && ctx.Err() == nil {
+			p.departs()
+		}
+	})
+	w.life.Go(func() { p.beat(ctx) })
+	w.life.Go(func() { p.started(ctx) })
 }
 
 // end kills understudy; what it started goes on. The mutex is held.
@@ -59,13 +98,60 @@ func (h *host) end() {
 		p.dead = true
 		p.cancel()
 		h.process = nil
+		p.sleepless()
+		if p.dog != nil {
+			h.w.life.Go(func() { p.dog.Close(false) }) // nothing of it has an effect any more
+		}
 	}
+}
+
+// departs ends a process that has let go of everything.
+func (p *process) departs() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	_ = p.keeper.Leave(ctx)
+	cancel()
+	p.quits()
+}
+
+// quits ends a process of its own will.
+func (p *process) quits() {
+	p.cancel()
+	if p.dog != nil {
+		<-p.fed
+		p.awake()
+		p.sleepless()
+		p.dog.Close(true)
+	}
+	w := p.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.dead {
+		return
+	}
+	w.say(p.h.name, "understudy ends")
+	p.h.end()
+	w.after(p.again, p.h.begin)
 }
 
 // clock is the host's boot clock: it counts what the other one sleeps through.
 func (p *process) clock() time.Duration {
-	return time.Since(p.h.w.began) + time.Duration(p.h.slept.Load())
+	return time.Duration(float64(time.Since(p.h.w.began))*p.h.rate) + time.Duration(p.h.slept.Load())
 }
+
+// sleep is a sleep of a thread, which may be longer.
+func (p *process) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		p.awake()
+	case <-p.gone:
+	}
+}
+
+// sleepless lets what sleeps go on at once: whoever waits for it holds a mutex, and
+// time stands still while somebody waits for that.
+func (p *process) sleepless() { p.once.Do(func() { close(p.gone) }) }
 
 // awake waits until the host runs, and reports whether this process still does.
 func (p *process) awake() bool {
@@ -106,11 +192,28 @@ func (p *process) beat(ctx context.Context) {
 		p.n++
 		w.post(mail{from: p.h.name, boot: p.boot, n: p.n, sent: time.Now(), status: p.status}, p.ear)
 		now := p.ear.peers()
+		p.listen(now)
 		w.mu.Unlock()
 		if told == nil || changed(told, now) {
 			p.poke()
 		}
 		told = now
+	}
+}
+
+// listen notes since when which boot is heard, and tells what falls silent. The mutex
+// is held.
+func (p *process) listen(peers []reconcile.Peer) {
+	for _, o := range peers {
+		s := p.sounds[o.Name]
+		heard := o.State == reconcile.PeerHeard || o.State == reconcile.PeerDistant
+		switch {
+		case !heard && s.boot != "":
+			p.h.w.say(p.h.name, "%s is %s", o.Name, o.State)
+			p.sounds[o.Name] = sound{}
+		case heard && s.boot != o.BootID:
+			p.sounds[o.Name] = sound{o.BootID, time.Now()}
+		}
 	}
 }
 
@@ -137,6 +240,7 @@ func (p *process) peers() []reconcile.Peer {
 // Look implements loop.Observer.
 func (p *process) Look(context.Context) reconcile.Snapshot {
 	p.awake()
+	p.dwells()
 	p.h.w.mu.Lock()
 	defer p.h.w.mu.Unlock()
 	s := reconcile.Snapshot{At: time.Now(), Node: p.h.name, BootID: p.boot, Since: p.began}
@@ -146,58 +250,147 @@ func (p *process) Look(context.Context) reconcile.Snapshot {
 	return s
 }
 
+// dwells finds a loop that looks again and again while nothing happens: it would use a
+// whole processor.
+func (p *process) dwells() {
+	w := p.h.w
+	w.mu.Lock()
+	if now := time.Now(); !now.Equal(p.looked) {
+		p.looked, p.looks = now, 0
+	}
+	p.looks++
+	many := p.looks > 200
+	if p.looks == 201 {
+		w.bad(p.h.name, "looks and decides without end")
+	}
+	w.mu.Unlock()
+	if many {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 // Changes implements loop.Observer.
 func (p *process) Changes() <-chan struct{} { return p.changes }
 
 // Append implements loop.Journal: what a node decided is part of the timeline.
 func (p *process) Append(r journal.Record) error {
-	p.h.w.mu.Lock()
-	defer p.h.w.mu.Unlock()
+	w := p.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch {
 	case r.Role != "" && r.FromRole != "":
-		p.h.w.say(p.h.name, "%s: %s → %s: %s", r.Group, r.FromRole, r.Role, r.Why)
+		w.say(p.h.name, "%s: %s → %s: %s", r.Group, r.FromRole, r.Role, r.Why)
 	case r.Kind == journal.Failed:
-		p.h.w.say(p.h.name, "%s: %s failed: %s", r.Group, r.Step, r.Err)
+		w.say(p.h.name, "%s: %s failed: %s", r.Group, r.Step, r.Err)
 	case r.Kind == journal.Note:
-		p.h.w.say(p.h.name, "%s: %s", r.Group, r.Why)
+		w.say(p.h.name, "%s: %s", r.Group, r.Why)
+	case r.Kind == journal.Decided && r.Plan != "" && r.Step == reconcile.Hold.String():
+		if o, ok := w.orders[reconcile.OrderKey(reconcile.Freeze, r.Group)]; ok && o.binds(w) {
+			w.bad(p.h.name, "%s is frozen for %s, and a plan begins: %s", r.Group, time.Since(o.since).Round(time.Millisecond), r.Why)
+		}
 	}
 	return nil
 }
 
+// log puts what the keeper and the store warn of into the timeline.
+func (p *process) log() *slog.Logger { return slog.New(teller{p}) }
+
+type teller struct{ p *process }
+
+func (t teller) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (t teller) WithAttrs([]slog.Attr) slog.Handler           { return t }
+func (t teller) WithGroup(string) slog.Handler                { return t }
+func (t teller) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "err" || a.Key == "peer" || a.Key == "group" {
+			b.WriteString(", " + a.Value.String())
+		}
+		return true
+	})
+	go t.p.h.w.note(t.p.h.name, "%s", b.String()) // the keeper holds its own mutex
+	return nil
+}
+
 func (p *process) selfFence(reason string) {
-	p.h.w.mu.Lock()
-	defer p.h.w.mu.Unlock()
+	w := p.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !p.dead {
+		w.count("self-fences")
 		p.h.off("it fences itself: " + reason)
 	}
 }
 
-// fence is the fence device of another host: it acts on the power, takes its time,
-// and may fail or hang. What it says when it succeeds is true.
-func (p *process) fence(ctx context.Context, f reconcile.Fence) (string, error) {
-	w, key := p.h.w, "fence/"+p.h.name
-	hangs, fails := w.chance(key+"/hang", w.mishaps().fenceHangs), w.chance(key+"/fail", w.mishaps().fenceFails)
-	w.mu.Lock()
-	w.say(p.h.name, "fences %s", f.Node)
-	if !p.h.cutSince.IsZero() && time.Since(p.h.cutSince) > time.Second {
-		w.bad(p.h.name, "is cut off and fences %s", f.Node)
+// guarded is the watchdog bound, as long as the watchdog does its part.
+func (p *process) guarded() time.Duration {
+	if !p.dog.Guards() {
+		return 0
 	}
+	return p.h.w.cfg.WatchdogBound()
+}
+
+func (p *process) warned(reason string) {
+	if reason != "" {
+		p.h.w.note(p.h.name, "%s", reason)
+	}
+}
+
+// started is what the program does when it has started: groups that were to be down
+// with it may be taken again.
+func (p *process) started(ctx context.Context) {
+	for ctx.Err() == nil {
+		if st := p.loop.State(); st != nil && st.Snapshot.Store.OK() && st.Snapshot.Stopping == "" && p.ends(ctx, st.Snapshot.Store.Value) {
+			return
+		}
+		wait(ctx, 100*time.Millisecond)
+	}
+}
+
+func (p *process) ends(ctx context.Context, v reconcile.StoreView) bool {
+	for _, g := range p.h.w.cfg.Groups {
+		key := reconcile.OrderKey(reconcile.Stopped, g.Name)
+		if q, ok := v.Requests[key]; !ok || q.By != p.h.name || q.At.After(p.began) {
+			continue
+		}
+		if p.withdraw(ctx, key) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// told stops the program as a person or a shutdown does.
+func (p *process) told(mode config.StopMode, again time.Duration) {
+	w := p.h.w
+	w.mu.Lock()
+	if p.dead || p.leaves {
+		w.mu.Unlock()
+		return
+	}
+	p.leaves, p.again = true, again
+	w.say("person", "stops understudy on %s: %s", p.h.name, mode)
 	w.mu.Unlock()
-	if hangs {
-		<-ctx.Done()
-		return "", context.Cause(ctx)
+	w.count("stops: " + string(mode))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	switch mode {
+	case config.StopLeave:
+		p.quits()
+		return
+	case config.StopAll:
+		st := p.loop.State()
+		for _, g := range w.cfg.Groups {
+			if st == nil {
+				break
+			}
+			if c := st.Snapshot.Store.Value.Claims[g.Name]; c.Holder == p.h.name && !c.Released {
+				p.order(ctx, reconcile.Request{To: g.Name, Order: reconcile.Stopped, By: p.h.name, Epoch: c.Epoch, Lasts: reconcile.UntilCleared})
+			}
+		}
 	}
-	if !wait(ctx, w.between(key, 50*time.Millisecond, 2*time.Second)) {
-		return "", context.Cause(ctx)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if p.dead || fails {
-		return "", errors.New("the fence device does not answer")
-	}
-	w.fenced++
-	w.host(f.Node).off("fenced by " + p.h.name)
-	return f.Agents(), nil
+	_ = p.loop.Stop(ctx, "told to stop")
 }
 
 // wait sleeps, and reports false if ctx ends before.

@@ -27,6 +27,7 @@ type feeder struct {
 	every   time.Duration // at most this between two feedings
 	clock   func() time.Duration
 	sleep   func(time.Duration)
+	plain   bool // its thread is as any other
 
 	deadline *atomic.Int64 // on clock: fed while it lies ahead; another sets it
 
@@ -46,8 +47,11 @@ func (f *feeder) start() {
 	up := make(chan struct{})
 	go func() {
 		defer close(f.ended)
-		runtime.LockOSThread() // and never unlocked: the thread ends here, and its priority with it
-		err := raise()
+		var err error
+		if !f.plain {
+			runtime.LockOSThread() // and never unlocked: the thread ends here, and its priority with it
+			err = raise()
+		}
 		f.raised.Store(&err)
 		f.feed()
 		close(up)

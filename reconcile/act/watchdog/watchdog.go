@@ -31,6 +31,8 @@ type Options struct {
 	Sleep func(time.Duration)  // nil: nanosleep(2)
 	Open  func(path string) (Device, error)
 	Class string // where the kernel lists watchdogs; "": /sys/class/watchdog
+	// Plain leaves the feeder's thread and the memory as they are, for virtual time.
+	Plain bool
 }
 
 // Watchdog keeps the deadline of the feeder. Its methods may be called from any
@@ -115,9 +117,9 @@ func (w *Watchdog) armLocked() error {
 		w.why = err.Error()
 		return err
 	}
-	f.clock, f.sleep, f.deadline = w.opt.Clock, w.opt.Sleep, &w.deadline
+	f.clock, f.sleep, f.deadline, f.plain = w.opt.Clock, w.opt.Sleep, &w.deadline, w.opt.Plain
 	w.why, w.feeder = "", f
-	if f.dev != nil {
+	if f.dev != nil && !f.plain {
 		if err := lockMemory(); err != nil {
 			w.opt.Log.Warn("memory is not locked; a host that swaps may be reset", "err", err)
 		}

@@ -3,7 +3,6 @@ package disk
 import (
 	"context"
 	"maps"
-	"math/rand/v2"
 	"strconv"
 	"time"
 )
@@ -42,7 +41,7 @@ func (s *Store) agree(ctx context.Context, f change) (int64, error) {
 		}
 		// Somebody else has begun a higher ballot. Two who always overtake each other
 		// agree on nothing: each waits for a random while, the longer the later.
-		if err := sleep(ctx, time.Duration(rand.Int64N(int64(2*time.Millisecond)<<min(try, 6)))+time.Millisecond); err != nil {
+		if err := sleep(ctx, time.Duration(s.opts.Chance(int64(2*time.Millisecond)<<min(try, 6)))+time.Millisecond); err != nil {
 			return 0, err
 		}
 	}

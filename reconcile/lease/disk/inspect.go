@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"understudy/reconcile"
 )
 
 // Inspection is what a device says to somebody who has the key and writes nothing.
@@ -22,6 +24,11 @@ type SlotInspection struct {
 	Begun       uint64 `json:"begun,omitempty"`
 	Voted       uint64 `json:"voted,omitempty"`
 	Error       string `json:"error,omitempty"`
+
+	// View is the state that it voted for at Voted, and Decided tells that it says
+	// that this state was chosen.
+	View    reconcile.StoreView `json:"-"`
+	Decided bool                `json:"-"`
 }
 
 // Inspect reads a device, made with a key or a former one, within limit for each
@@ -50,7 +57,8 @@ func Inspect(ctx context.Context, dev Device, key []byte, former [][]byte, limit
 			in.Error = err.Error()
 		case b != nil:
 			in.Node, in.Boot, in.Incarnation, in.Sequence = b.Node, b.Boot, b.Join, b.seq
-			in.Begun, in.Voted = uint64(b.Begun), uint64(b.Voted)
+			in.Begun, in.Voted, in.Decided = uint64(b.Begun), uint64(b.Voted), b.Decided
+			in.View = b.Value.view(nil)
 		}
 		out.Slots = append(out.Slots, in)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	mrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -42,6 +43,8 @@ type Options struct {
 	// while its watchdog is not armed and proven. It is asked before every write, and
 	// must not wait. Nil: WatchdogBound, always.
 	Guarded func() time.Duration
+	// Chance is a random number below n, for waits; nil: the usual generator.
+	Chance func(n int64) int64
 }
 
 // Store is a lease.Store on a shared disk. It is one incarnation of its node: a
@@ -84,6 +87,9 @@ var _ lease.Store = (*Store)(nil)
 // Open joins the store on a device as a new incarnation of a node, and owns the
 // device from then on. It takes Settle at least.
 func Open(ctx context.Context, dev Device, o Options) (*Store, error) {
+	if o.Chance == nil {
+		o.Chance = mrand.Int64N
+	}
 	s := &Store{
 		opts: o, log: o.Log, lane: newLane(dev, o.Limit), nonce: rand.Text(), turn: make(chan struct{}, 1),
 		sent: map[uint64][sha256.Size]byte{}, cache: map[int]*block{}, watch: map[string]watched{}, asked: map[string]asked{},

@@ -20,6 +20,7 @@ type Store struct {
 	confirms map[string]reconcile.Confirmation
 	requests map[string]request
 	watchers map[chan struct{}]bool
+	rate     float64        // of its clock
 	pending  sync.WaitGroup // requests and replies on their way
 }
 
@@ -40,8 +41,20 @@ func New() *Store {
 	return &Store{
 		live: map[string]entry{}, claims: map[string]reconcile.Claim{},
 		fenced: map[string]reconcile.FenceRecord{}, confirms: map[string]reconcile.Confirmation{},
-		requests: map[string]request{}, watchers: map[chan struct{}]bool{},
+		requests: map[string]request{}, watchers: map[chan struct{}]bool{}, rate: 1,
 	}
+}
+
+// Rate sets at which rate its clock runs: a lease of a ttl ends after ttl × rate. It
+// is called first.
+func (s *Store) Rate(rate float64) { s.rate = rate }
+
+// Now is what it holds.
+func (s *Store) Now() reconcile.StoreView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	return s.viewed()
 }
 
 // Wait waits until no request is on its way any more. A test calls it last.
@@ -121,6 +134,7 @@ func (s *Store) grant(node, boot string, ttl time.Duration) (lease.LeaseID, erro
 		return 0, lease.ErrOtherBoot
 	}
 	s.lastID++
+	ttl = time.Duration(float64(ttl) * s.rate)
 	s.live[node] = entry{s.lastID, boot, ttl, time.Now().Add(ttl)}
 	s.later(ttl)
 	s.changed()
