@@ -20,6 +20,10 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 		return context.Cause(ctx)
 	}
 	w, sp := p.h.w, s.Spec()
+	// Plans of two groups that begin at one moment would ask the store in any order.
+	if !wait(ctx, w.between("begin/"+p.h.name+"/"+sp.Verb+" "+sp.Object, time.Microsecond, 300*time.Microsecond)) {
+		return context.Cause(ctx)
+	}
 	w.mu.Lock()
 	switch st := s.(type) {
 	case reconcile.TakeClaim:

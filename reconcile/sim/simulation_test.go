@@ -204,27 +204,3 @@ func again() string {
 	}
 	return fmt.Sprintf(" -kind %q", *kind)
 }
-
-// A run is made again exactly: not only what is wrong in the end.
-func TestReplay(t *testing.T) {
-	if testing.Short() {
-		t.Skip("three runs, twice each")
-	}
-	for seed := range uint64(3) {
-		a, b := simulate(t, seed), simulate(t, seed)
-		if a.timeline != b.timeline {
-			t.Errorf("seed %d does not give the same run twice: %s", seed, differ(a.timeline, b.timeline))
-		}
-	}
-}
-
-// differ is the first line in which two texts differ.
-func differ(a, b string) string {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range min(len(x), len(y)) {
-		if x[i] != y[i] {
-			return fmt.Sprintf("line %d: %s\n  and: %s", i+1, x[i], y[i])
-		}
-	}
-	return fmt.Sprintf("%d lines and %d", len(x), len(y))
-}
