@@ -134,6 +134,9 @@ func (p *process) takes(t reconcile.TakeClaim) {
 	switch t.Evidence.Kind {
 	case reconcile.EvidenceFenced, reconcile.EvidenceConfirmed, reconcile.EvidenceWatchdog:
 		s := p.sounds[t.Was.Holder]
+		if t.Evidence.Kind == reconcile.EvidenceWatchdog && p.ear.last[t.Was.Holder].status.HoldsNothing {
+			break // it has lost the disk alone; whether it says what is so is looked at when the claim is written
+		}
 		if s.boot == t.Was.BootID && time.Since(s.since) > time.Second && time.Since(h.woke) > time.Second {
 			w.bad(h.name, "%s is taken on evidence %q, and its boot %s has been heard for %s all the same", t.Group, t.Evidence.Kind, s.boot, time.Since(s.since).Round(time.Millisecond))
 		}

@@ -44,7 +44,7 @@ func (p *process) order(ctx context.Context, q reconcile.Request) {
 	until := time.Now().Add(q.Lasts)
 	if q.Order == reconcile.Clear {
 		w.mu.Lock()
-		w.clears[q.To] = max(w.clears[q.To], q.Epoch)
+		w.clears[q.To], w.overs[q.To] = max(w.clears[q.To], q.Epoch), nil
 		w.mu.Unlock()
 	}
 	if p.keeper.Ask(ctx, q) != nil {
