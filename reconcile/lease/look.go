@@ -20,6 +20,10 @@ func (k *Keeper) readings(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			select {
+			case <-k.look: // what follows sees it
+			default:
+			}
 		case <-k.look:
 		}
 		stale := !k.View().OK()

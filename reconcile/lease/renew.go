@@ -13,6 +13,11 @@ func (k *Keeper) renewals(ctx context.Context) {
 	for {
 		k.renew(ctx)
 		select {
+		case <-k.again: // before a tick that came meanwhile
+			continue
+		default:
+		}
+		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"understudy/reconcile"
@@ -195,7 +196,8 @@ func (k *Keeper) finish(ctx context.Context) {
 		open[group] = k.view.Claims[group]
 	}
 	k.mu.Unlock()
-	for group, c := range open {
+	for _, group := range slices.Sorted(maps.Keys(open)) {
+		c := open[group]
 		err := k.bounded(ctx, 0, func(ctx context.Context) error { return k.signOff(ctx, c, signing[group]) })
 		if err != nil {
 			k.log.Warn("sign-off repeated without success", "group", group, "err", err)
