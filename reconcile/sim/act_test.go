@@ -16,14 +16,24 @@ import (
 // Do implements loop.Actor: it carries a step out on the host as the kernel would,
 // after some time, and perhaps only half, or not at all.
 func (p *process) Do(ctx context.Context, s reconcile.Step) error {
-	if !p.awake() {
-		return context.Cause(ctx)
-	}
 	w, sp := p.h.w, s.Spec()
-	// Plans of two groups that begin at one moment would ask the store in any order.
-	if !wait(ctx, w.between("begin/"+p.h.name+"/"+sp.Verb+" "+sp.Object, time.Microsecond, 300*time.Microsecond)) {
+	name := sp.Verb + " " + sp.Object
+	if !p.awake(name) {
 		return context.Cause(ctx)
 	}
+	// Plans of two groups that begin at one moment would ask the store in any order.
+	if !wait(ctx, w.between("begin/"+p.h.name+"/"+name, time.Microsecond, 300*time.Microsecond)) {
+		return context.Cause(ctx)
+	}
+	err := p.carry(ctx, s, sp, name)
+	w.apart("end of " + name + "/" + p.h.name)
+	p.awake("end of " + name)
+	return err
+}
+
+// carry is Do without the moments before and behind it.
+func (p *process) carry(ctx context.Context, s reconcile.Step, sp reconcile.Spec, name string) error {
+	w := p.h.w
 	w.mu.Lock()
 	switch st := s.(type) {
 	case reconcile.TakeClaim:
@@ -49,7 +59,7 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 		}
 		return err
 	}
-	key := "step/" + p.h.name + "/" + sp.Verb + " " + sp.Object
+	key := "step/" + p.h.name + "/" + name
 	took := w.between(key, 500*time.Microsecond, 60*time.Millisecond)
 	fails, half := w.chance(key+"/fail", w.mishaps().stepFails), w.chance(key+"/half", w.mishaps().halfDone)
 	if w.chance(key+"/hang", w.mishaps().stepHangs) {
@@ -60,7 +70,10 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 	freezes := p.h.freezes
 	w.mu.Unlock()
 	cut := !wait(ctx, took)
-	if !p.awake() {
+	if cut {
+		w.apart(key)
+	}
+	if !p.awake(name) {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}

@@ -210,6 +210,8 @@ func (w *world) heal() (bound time.Duration) {
 		if p := h.process; p != nil && p.leaves {
 			w.say(h.name, "understudy is killed in its stop")
 			h.end()
+			w.after(time.Millisecond, h.begin)
+			continue
 		}
 		h.on()
 		h.begin()

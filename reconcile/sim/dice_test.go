@@ -9,8 +9,7 @@ import (
 // dice gives every chance of a run. A throw depends on the seed, on what it is for and
 // on the moment, and on nothing else: not on what was thrown before, nor on which
 // goroutine ran first. What is left to the scheduler is the order of two things that
-// happen at one moment: a run is made again exactly about every second time, and
-// alike up to such a moment otherwise.
+// happen at one moment; moment_test.go keeps them apart.
 type dice struct {
 	seed  uint64
 	began time.Time

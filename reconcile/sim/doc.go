@@ -5,9 +5,9 @@
 // cannot be reached, or the real one on a disk with sectors that tear, fences that
 // fail, hang, act late or lie, file systems that stay busy, looks that cannot read,
 // people who give orders, and a client that writes all the time. Every chance
-// follows from one number, the seed, and from the moment; only the order of two things
-// at one moment is the scheduler's. A seed that fails prints what happened as a person
-// can read it; made again it mostly fails again.
+// follows from one number, the seed, and from the moment, and everything of a host has a
+// moment of its own. A seed that fails prints what happened as a person can read it, and
+// fails again, in all but a few cases in the same way.
 //
 // What it decides: nothing. It holds that at most one host has a device, a claim is
 // held by whoever acts on it, what it was taken on is so, no acknowledged write is

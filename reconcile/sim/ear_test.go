@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strconv"
 	"time"
 
 	"understudy/reconcile"
@@ -38,7 +39,7 @@ func newEar(w *world, owner string) *ear {
 // take hears one packet. An old one of the same boot, and one of a boot that a
 // later one has replaced, says nothing.
 func (e *ear) take(m mail, network string) {
-	if l := e.last[m.from]; l.from != "" && !m.sent.After(l.sent) && !(m.boot == l.boot && m.sent.Equal(l.sent)) {
+	if l := e.last[m.from]; l.from != "" && !m.sent.After(l.sent) && !(m.boot == l.boot && m.sent.Equal(l.sent) && m.n >= l.n) {
 		return
 	}
 	if e.heard[m.from] == nil {
@@ -116,7 +117,7 @@ func (w *world) post(m mail, e *ear) {
 			if to == m.from {
 				continue
 			}
-			key := "mail/" + m.from + "/" + to + "/" + n.Name
+			key := "mail/" + m.from + "/" + to + "/" + n.Name + "/" + strconv.Itoa(m.n)
 			if !w.passes(m.from, to, n.Name) {
 				continue
 			}

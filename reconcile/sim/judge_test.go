@@ -177,7 +177,7 @@ func (w *world) spend(h *host, c, was reconcile.Claim) {
 	case reconcile.EvidenceOwn:
 		failed = false
 	}
-	if !failed || c.Pinned != "" || g.Failovers == 0 {
+	if !failed || w.rests[was.BootID] || c.Pinned != "" || g.Failovers == 0 {
 		return
 	}
 	w.overs[c.Group] = append(w.overs[c.Group], time.Now())

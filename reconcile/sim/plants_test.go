@@ -68,7 +68,7 @@ var plants = []struct {
 	{"a failed start is left half up", "after everything is mended", "memory honest", []edit{
 		{"../loop/flight.go", `m.Failed, m.Retry = "cannot take it up here: "+o.err.Error(), time.Time{}`, `m.Retry = time.Now().Add(time.Hour)`},
 	}},
-	{"a lie that is contradicted is believed", "has been heard", "lies", []edit{
+	{"a lie that is contradicted is believed", "has been heard", "disk lies", []edit{
 		{"../take.go", `return (p.State == PeerHeard || p.State == PeerDistant) && p.BootID == c.BootID`, `return false && p.Name == ""`},
 		{"../lease/authority.go", `if p := a.peer(f.Node); p.State == reconcile.PeerHeard && p.BootID == f.BootID {`, `if p := a.peer(f.Node); false && p.Name == "" {`},
 	}},
@@ -78,7 +78,7 @@ var plants = []struct {
 	{"a frozen group is touched", "frozen for", "memory", []edit{
 		{"../decide.go", `if r, frozen := Frozen(s, g.Name); frozen {`, `if r, frozen := Frozen(s, g.Name); false && frozen {`},
 		{"../decide.go", `d.freeze(g, s)`, `_ = d.freeze`},
-		{"../freeze.go", `return fsm.Unsure, r.Sentence() + "; nothing is done about this: " + because`, `return event, because`},
+		{"../freeze.go", `return fsm.Unsure, r.Sentence() + "; nothing is done about this: " + because`, `_ = r; return event, because`},
 	}},
 	{"what was stopped is taken", "@stop", "memory", []edit{
 		{"../take.go", `if r, ok := order(s, Stopped, g.Name); ok && !asked(g, s, claim) {`, `if r, ok := order(s, Stopped, g.Name); false && ok {`},

@@ -55,6 +55,7 @@ func (o *opening) wait(key string) bool {
 			return false
 		case frozen:
 			<-thaw
+			w.apart(key)
 		case hangs: // until the driver gives up
 			time.Sleep(w.between(key+"/hangs", 5*time.Second, 20*time.Second))
 			return true
@@ -124,6 +125,7 @@ func (o *opening) WriteAt(p []byte, off int64) (int, error) {
 			break
 		}
 		<-thaw
+		w.apart(key + "/rest")
 		w.count("writes that arrived after a host had woken")
 	}
 	w.mu.Lock()

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"understudy/config"
 	"understudy/reconcile"
 	"understudy/reconcile/act/watchdog"
 	"understudy/reconcile/journal"
@@ -26,7 +25,7 @@ type process struct {
 	h       *host
 	boot    string
 	ear     *ear
-	changes chan struct{}
+	changes *signal
 	keeper  *lease.Keeper
 	own     *lease.Authority
 	loop    *loop.Loop
@@ -41,9 +40,11 @@ type process struct {
 	looks   int              // at the moment of the last one
 	looked  time.Time
 	began   time.Time
+	ctx     context.Context
 	cancel  context.CancelFunc
 	dead    bool
 	leaves  bool          // it was told to stop
+	away    bool          // it says that it ends and leaves what it holds
 	again   time.Duration // when it has ended, until it is started again
 }
 
@@ -60,13 +61,14 @@ func (h *host) begin() {
 	}
 	w := h.w
 	w.say(h.name, "understudy starts")
-	p := &process{h: h, boot: h.boot, ear: newEar(w, h.name), changes: make(chan struct{}, 1), gone: make(chan struct{}), began: time.Now(), sounds: map[string]sound{}}
+	p := &process{h: h, boot: h.boot, ear: newEar(w, h.name), changes: newSignal(h, "look"), gone: make(chan struct{}), began: time.Now(), sounds: map[string]sound{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	p.keeper = lease.NewKeeper(w.vault.way(ctx, p), w.cfg.Lease, h.name, h.boot, p.log()).WithClock(p.clock)
+	p.ctx, p.cancel = ctx, cancel
+	p.keeper = lease.NewKeeper(w.vault.way(ctx, p), w.cfg.Lease, h.name, h.boot, p.log()).WithClock(p.counts)
+	keeper := ownLease{p.keeper, newSignal(h, "lease")}
 	p.own = &lease.Authority{Keeper: p.keeper, Node: h.name, Peers: p.peers, Off: p.fence}
 	opt := loop.Options{
-		Config: w.cfg, Node: h.name, Observer: p, Actor: p, Lease: p.keeper, Journal: p, Log: slog.New(slog.DiscardHandler), StateDir: h.dir,
+		Config: w.cfg, Node: h.name, Observer: p, Actor: p, Lease: keeper, Journal: p, Log: slog.New(slog.DiscardHandler), StateDir: h.dir,
 		Announce: p.announce, SelfFence: p.selfFence,
 	}
 	if w.shape.dog {
@@ -78,18 +80,24 @@ func (h *host) begin() {
 	}
 	p.loop = loop.New(opt)
 	h.process = p
-	if p.dog != nil {
-		p.fed = make(chan struct{})
-		w.life.Go(func() { defer close(p.fed); _ = p.dog.Run(ctx, 250*time.Millisecond) })
-	}
-	w.life.Go(func() { _ = p.keeper.Run(ctx) })
-	w.life.Go(func() {
+	p.runs(ctx, "keeper", func() { _ = p.keeper.Run(ctx) })
+	p.runs(ctx, "relay", func() { keeper.relay(ctx) })
+	p.runs(ctx, "beat", func() { p.beat(ctx) })
+	p.runs(ctx, "started", func() { p.started(ctx) })
+	p.runs(ctx, "loop", func() {
 		if err := p.loop.Run(ctx); err == nil && ctx.Err() == nil {
 			p.departs()
 		}
 	})
-	w.life.Go(func() { p.beat(ctx) })
-	w.life.Go(func() { p.started(ctx) })
+	if p.dog != nil {
+		p.fed = make(chan struct{})
+		w.life.Go(func() {
+			defer close(p.fed)
+			if w.later(ctx, "dog/"+h.name) {
+				_ = p.dog.Run(ctx, 250*time.Millisecond)
+			}
+		})
+	}
 }
 
 // end kills understudy; what it started goes on. The mutex is held.
@@ -118,7 +126,7 @@ func (p *process) quits() {
 	p.cancel()
 	if p.dog != nil {
 		<-p.fed
-		p.awake()
+		p.awake("quit")
 		p.sleepless()
 		p.dog.Close(true)
 	}
@@ -133,44 +141,14 @@ func (p *process) quits() {
 	w.after(p.again, p.h.begin)
 }
 
-// clock is the host's boot clock: it counts what the other one sleeps through.
-func (p *process) clock() time.Duration {
-	return time.Duration(float64(time.Since(p.h.w.began))*p.h.rate) + time.Duration(p.h.slept.Load())
-}
-
-// sleep is a sleep of a thread, which may be longer.
-func (p *process) sleep(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		p.awake()
-	case <-p.gone:
-	}
-}
-
-// sleepless lets what sleeps go on at once: whoever waits for it holds a mutex, and
-// time stands still while somebody waits for that.
-func (p *process) sleepless() { p.once.Do(func() { close(p.gone) }) }
-
-// awake waits until the host runs, and reports whether this process still does.
-func (p *process) awake() bool {
-	for {
-		p.h.w.mu.Lock()
-		frozen, thaw, dead := p.h.frozen, p.h.thaw, p.dead
-		p.h.w.mu.Unlock()
-		if dead || !frozen {
-			return !dead
+// runs lets a part of it begin, each at a moment of its own.
+func (p *process) runs(ctx context.Context, part string, f func()) {
+	w := p.h.w
+	w.life.Go(func() {
+		if w.later(ctx, part+"/"+p.h.name) {
+			f()
 		}
-		<-thaw
-	}
-}
-
-func (p *process) poke() {
-	select {
-	case p.changes <- struct{}{}:
-	default:
-	}
+	})
 }
 
 // beat sends keep-alives and notices silence.
@@ -185,7 +163,7 @@ func (p *process) beat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !p.awake() {
+		if !p.awake("beat") {
 			return
 		}
 		w.mu.Lock()
@@ -220,7 +198,12 @@ func (p *process) listen(peers []reconcile.Peer) {
 func (p *process) announce(s reconcile.NodeStatus) {
 	p.h.w.mu.Lock()
 	defer p.h.w.mu.Unlock()
-	if !sameStatus(p.status, s) { // news travel at once
+	for _, g := range s.Groups {
+		if g.Rested != "" && !p.dead {
+			p.h.w.rests[g.Rested] = true
+		}
+	}
+	if s.Away = p.away; !sameStatus(p.status, s) { // news travel at once
 		p.status = s
 		if !p.dead && !p.h.frozen {
 			p.n++
@@ -239,7 +222,7 @@ func (p *process) peers() []reconcile.Peer {
 
 // Look implements loop.Observer.
 func (p *process) Look(context.Context) reconcile.Snapshot {
-	p.awake()
+	p.awake("look")
 	p.dwells()
 	p.h.w.mu.Lock()
 	defer p.h.w.mu.Unlock()
@@ -270,14 +253,20 @@ func (p *process) dwells() {
 }
 
 // Changes implements loop.Observer.
-func (p *process) Changes() <-chan struct{} { return p.changes }
+func (p *process) Changes() <-chan struct{} { return p.changes.out }
 
 // Append implements loop.Journal: what a node decided is part of the timeline.
 func (p *process) Append(r journal.Record) error {
 	w := p.h.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if r.Kind == journal.Decided { // two plans begin, one behind the other
+		w.mu.Unlock()
+		time.Sleep(time.Nanosecond)
+		w.mu.Lock()
+	}
 	switch {
+	case p.dead:
 	case r.Role != "" && r.FromRole != "":
 		w.say(p.h.name, "%s: %s → %s: %s", r.Group, r.FromRole, r.Role, r.Why)
 	case r.Kind == journal.Failed:
@@ -309,7 +298,14 @@ func (t teller) Handle(_ context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	go t.p.h.w.note(t.p.h.name, "%s", b.String()) // the keeper holds its own mutex
+	go func() { // the keeper holds its own mutex
+		w := t.p.h.w
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if t.p.ctx.Err() == nil {
+			w.say(t.p.h.name, "%s", b.String())
+		}
+	}()
 	return nil
 }
 
@@ -335,62 +331,6 @@ func (p *process) warned(reason string) {
 	if reason != "" {
 		p.h.w.note(p.h.name, "%s", reason)
 	}
-}
-
-// started is what the program does when it has started: groups that were to be down
-// with it may be taken again.
-func (p *process) started(ctx context.Context) {
-	for ctx.Err() == nil {
-		if st := p.loop.State(); st != nil && st.Snapshot.Store.OK() && st.Snapshot.Stopping == "" && p.ends(ctx, st.Snapshot.Store.Value) {
-			return
-		}
-		wait(ctx, 100*time.Millisecond)
-	}
-}
-
-func (p *process) ends(ctx context.Context, v reconcile.StoreView) bool {
-	for _, g := range p.h.w.cfg.Groups {
-		key := reconcile.OrderKey(reconcile.Stopped, g.Name)
-		if q, ok := v.Requests[key]; !ok || q.By != p.h.name || q.At.After(p.began) {
-			continue
-		}
-		if p.withdraw(ctx, key) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// told stops the program as a person or a shutdown does.
-func (p *process) told(mode config.StopMode, again time.Duration) {
-	w := p.h.w
-	w.mu.Lock()
-	if p.dead || p.leaves {
-		w.mu.Unlock()
-		return
-	}
-	p.leaves, p.again = true, again
-	w.say("person", "stops understudy on %s: %s", p.h.name, mode)
-	w.mu.Unlock()
-	w.count("stops: " + string(mode))
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	switch mode {
-	case config.StopLeave:
-		p.quits()
-		return
-	case config.StopAll:
-		st := p.loop.State()
-		for _, g := range w.cfg.Groups {
-			if st == nil {
-				break
-			}
-			if c := st.Snapshot.Store.Value.Claims[g.Name]; c.Holder == p.h.name && !c.Released {
-				p.order(ctx, reconcile.Request{To: g.Name, Order: reconcile.Stopped, By: p.h.name, Epoch: c.Epoch, Lasts: reconcile.UntilCleared})
-			}
-		}
-	}
-	_ = p.loop.Stop(ctx, "told to stop")
 }
 
 // wait sleeps, and reports false if ctx ends before.

@@ -36,11 +36,12 @@ const (
 // run is one run: start, faults, mending, and the look at what is left.
 func (w *world) run() {
 	stop, quiet := make(chan struct{}), make(chan struct{})
-	w.mu.Lock()
 	for _, h := range w.hosts {
+		w.apart("begin/" + h.name)
+		w.mu.Lock()
 		h.on()
+		w.mu.Unlock()
 	}
-	w.mu.Unlock()
 	if w.witness != nil {
 		w.life.Go(func() { w.vote(stop) })
 	}
@@ -55,6 +56,7 @@ func (w *world) run() {
 	why := w.rested()
 	for ; why != "" && time.Since(healed) < bound; why = w.rested() {
 		time.Sleep(time.Second)
+		w.apart("tend")
 		w.tend()
 	}
 	w.mu.Lock()

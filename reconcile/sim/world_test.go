@@ -51,6 +51,7 @@ type world struct {
 	orders  map[string]order           // in force for certain, by their key
 	clears  map[string]uint64          // group -> epoch at which a person cleared it
 	overs   map[string][]time.Time     // group -> takings after failures that count
+	rests   map[string]bool            // boots that came to the barrier for no failure, by their own word
 
 	statMu sync.Mutex
 	stats  map[string]int
@@ -98,7 +99,7 @@ func newWorld(seed uint64, dir string) (*world, error) {
 		dice: d, shape: newShape(d), dir: dir,
 		cut: map[wire]bool{}, disks: map[string]*disc{}, answered: map[string][]string{}, served: map[string]time.Time{},
 		moved: map[string]int{}, judged: map[string]uint64{}, former: map[former]reconcile.Claim{}, lied: map[string]string{}, tainted: map[string]string{}, spoiled: map[string]bool{},
-		sick: map[string]bool{}, orders: map[string]order{}, clears: map[string]uint64{}, overs: map[string][]time.Time{}, stats: map[string]int{},
+		sick: map[string]bool{}, orders: map[string]order{}, clears: map[string]uint64{}, overs: map[string][]time.Time{}, rests: map[string]bool{}, stats: map[string]int{},
 	}
 	text := w.shape.text(d)
 	var err error
@@ -199,7 +200,7 @@ func (w *world) timeline() string {
 	})
 	var b strings.Builder
 	for _, e := range log {
-		fmt.Fprintf(&b, "%9.3f  %-7s  %s\n", e.at.Seconds(), e.who, e.text)
+		fmt.Fprintf(&b, "%10.6f  %-7s  %s\n", e.at.Seconds(), e.who, e.text)
 	}
 	return b.String()
 }
