@@ -17,6 +17,10 @@ type Adapter struct {
 	Link    string       // "" if no link has the address, or the addresses could not be read
 	State   Presence     // Present: it works; Absent: it does not; Unknown: nobody can say
 	Detail  string       // why it is not Present, for people
+	// Doubtful: nothing is heard on it and something is on another adapter of the
+	// network, and nobody can say whether this one is lost or the others' are. It is
+	// Unknown then, and a service address is better off on the other.
+	Doubtful bool
 }
 
 // Way is one way from this machine to another, from an adapter to an adapter.
@@ -40,8 +44,14 @@ func Adapters(network string, c *config.Config, s *Snapshot) []Adapter {
 		return out
 	}
 	for i := range out {
-		if why := deaf(c, s, out, i); out[i].State == Present && why != "" {
+		if out[i].State != Present {
+			continue
+		}
+		switch why, sure := deaf(c, s, out, i); {
+		case why != "" && sure:
 			out[i].State, out[i].Detail = Absent, why
+		case why != "":
+			out[i].State, out[i].Detail, out[i].Doubtful = Unknown, why, true
 		}
 	}
 	return out
@@ -83,13 +93,14 @@ func adapter(network string, own netip.Prefix, s *Snapshot) Adapter {
 // deaf says why an adapter with a carrier is taken for broken, "" if it is not: it
 // is one where nothing is heard although there is something to be heard. That is
 // only said where it is not the network and not the others: another adapter of the
-// network on this host hears somebody, and
+// network on this host hears somebody. It is sure where
 //
 //   - it hears an adapter of another machine that sends to this one as well, or
 //   - two other machines at least, both alive by other ways, are silent here.
 //
-// One machine alone that is silent here has perhaps lost its own adapter.
-func deaf(c *config.Config, s *Snapshot, all []Adapter, i int) string {
+// One machine alone that is silent here has perhaps lost its own adapter, which makes
+// this one doubtful, unless that machine says that it has.
+func deaf(c *config.Config, s *Snapshot, all []Adapter, i int) (why string, sure bool) {
 	own := all[i].Own
 	var heardBeside []netip.Addr // others' adapters that another adapter of ours hears
 	beside := false
@@ -100,8 +111,11 @@ func deaf(c *config.Config, s *Snapshot, all []Adapter, i int) string {
 			switch {
 			case l.Network != all[i].Network || !l.Local.IsValid():
 			case l.Local == own.Addr() && l.Heard:
-				return ""
+				return "", false
 			case l.Local == own.Addr() && l.Silent && p.State == PeerHeard:
+				if slices.ContainsFunc(p.Status.Lost, func(a LostAdapter) bool { return a.Address == l.Remote }) {
+					continue
+				}
 				silent = append(silent, l.Remote)
 				if !slices.Contains(machines, p.Name) {
 					machines = append(machines, p.Name)
@@ -112,14 +126,11 @@ func deaf(c *config.Config, s *Snapshot, all []Adapter, i int) string {
 			}
 		}
 	}
-	if !beside {
-		return ""
+	if !beside || len(machines) == 0 {
+		return "", false
 	}
-	sure := len(machines) > 1 || slices.ContainsFunc(silent, func(a netip.Addr) bool { return slices.Contains(heardBeside, a) })
-	if !sure {
-		return ""
-	}
-	return fmt.Sprintf("nothing of %s is heard on %s for %s, while another adapter of network %s works", strings.Join(machines, " and "), all[i].Link, Human(c.Keepalive.Timeout), all[i].Network)
+	sure = len(machines) > 1 || slices.ContainsFunc(silent, func(a netip.Addr) bool { return slices.Contains(heardBeside, a) })
+	return fmt.Sprintf("nothing of %s is heard on %s for %s, while another adapter of network %s works", strings.Join(machines, " and "), all[i].Link, Human(c.Keepalive.Timeout), all[i].Network), sure
 }
 
 // AdaptersLost are the adapters of this node that surely do not work, in the order of
@@ -152,13 +163,14 @@ func (a Adapter) Carries(c *config.Config, s *Snapshot) []string {
 
 // placeOf is the link on which a service address belongs here: where it is, as long
 // as that works or nothing better is known to; else the first adapter of its network
-// that works. It is false if no link has an own address of the network.
+// that works. One in doubt gives way to one that works. It is false if no link has an
+// own address of the network.
 func placeOf(a config.ServiceAddress, c *config.Config, s *Snapshot) (Adapter, bool) {
 	all := slices.DeleteFunc(Adapters(a.Network, c, s), func(x Adapter) bool { return x.Link == "" })
 	if len(all) == 0 {
 		return Adapter{}, false
 	}
-	if now := slices.IndexFunc(all, func(x Adapter) bool { return has(x.Link, a, s) }); now >= 0 && all[now].State != Absent {
+	if now := slices.IndexFunc(all, func(x Adapter) bool { return has(x.Link, a, s) }); now >= 0 && all[now].State != Absent && !all[now].Doubtful {
 		return all[now], true
 	}
 	for _, want := range []Presence{Present, Unknown} {
@@ -181,10 +193,10 @@ func here(a config.ServiceAddress, s *Snapshot) bool {
 }
 
 // swappedFrom is the adapter of this host that has a service address and does not
-// work, while the address belongs on another; false if that is not so.
+// work, or is in doubt, while the address belongs on another; false if that is not so.
 func swappedFrom(a config.ServiceAddress, place Adapter, c *config.Config, s *Snapshot) (Adapter, bool) {
 	for _, x := range Adapters(a.Network, c, s) {
-		if x.Link != "" && x.Link != place.Link && x.State == Absent && has(x.Link, a, s) {
+		if x.Link != "" && x.Link != place.Link && (x.State == Absent || x.Doubtful) && has(x.Link, a, s) {
 			return x, true
 		}
 	}
@@ -192,11 +204,11 @@ func swappedFrom(a config.ServiceAddress, place Adapter, c *config.Config, s *Sn
 }
 
 // besides are the links of this host's adapters on an address's network that do not
-// work, but for the one it goes on.
+// work or are in doubt, but for the one it goes on.
 func besides(a config.ServiceAddress, link string, c *config.Config, s *Snapshot) []string {
 	var out []string
 	for _, x := range Adapters(a.Network, c, s) {
-		if x.Link != "" && x.Link != link && x.State == Absent {
+		if x.Link != "" && x.Link != link && (x.State == Absent || x.Doubtful) {
 			out = appendNew(out, x.Link)
 		}
 	}

@@ -69,6 +69,11 @@ var stageCases = []stageCase{
 			return s.loseAdapter(ctx, owner, s.LinkDown)
 		}, mend: func(ctx context.Context, s *stage, owner string) error { return s.foundAdapter(ctx, owner, s.LinkUp) }},
 
+	{name: "deaf", title: "that adapter cut off with its carrier up", hosts: StandbyHosts,
+		strike: func(ctx context.Context, s *stage, owner string) error {
+			return s.loseAdapter(ctx, owner, s.Cut)
+		}, mend: func(ctx context.Context, s *stage, owner string) error { return s.foundAdapter(ctx, owner, s.Heal) }},
+
 	{name: "partition", title: "owner cut off from both networks", strike: func(ctx context.Context, s *stage, owner string) error {
 		return s.Cut(ctx, owner)
 	}, moves: true, mend: func(ctx context.Context, s *stage, owner string) error {
