@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -169,7 +170,7 @@ func (r *runner) show(ctx context.Context, sc Scenario, program string) (shown i
 	defer s.endPlay()
 	limited, cancel := context.WithTimeoutCause(ctx, scenarioLimit, fmt.Errorf("the scenario was not done after %s", scenarioLimit))
 	defer cancel()
-	if err := sc.Run(limited, s); err != nil {
+	if err := attempt(limited, sc, s); err != nil {
 		if ctx.Err() == nil {
 			s.logs(ctx)
 		}
@@ -177,4 +178,15 @@ func (r *runner) show(ctx context.Context, sc Scenario, program string) (shown i
 	}
 	fmt.Fprintf(r.out, "\n%s: %d things shown in %s: %s\n", sc.Name, s.proved, time.Since(began).Round(time.Second), sc.Short)
 	return s.proved, nil
+}
+
+// attempt runs a scenario. A mistake in it fails it alone, and leaves the others their
+// turn.
+func attempt(ctx context.Context, sc Scenario, s *Stage) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the scenario panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return sc.Run(ctx, s)
 }

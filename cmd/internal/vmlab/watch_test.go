@@ -126,3 +126,14 @@ func TestVerdict(t *testing.T) {
 		t.Error("one that was not begun is not a success")
 	}
 }
+
+// A scenario with a mistake fails, and the run goes on.
+func TestPanickingScenarioFails(t *testing.T) {
+	err := attempt(t.Context(), Scenario{Name: "bad", Run: func(_ context.Context, s *Stage) error {
+		s.play.turn = 1
+		return nil
+	}}, &Stage{})
+	if err == nil || !strings.Contains(err.Error(), "nil pointer") || !strings.Contains(err.Error(), "watch_test.go") {
+		t.Error(err)
+	}
+}
