@@ -211,6 +211,9 @@ func Fixed(old, next *Config, file string, data []byte) []Finding {
 		if o := old.Group(n.Name); o != nil && o.Policy != n.Policy {
 			refuse(at.find("group", n.Name, "policy").line, stopAll, "the policy of group %s differs from the file in force", n.Name)
 		}
+		if o := old.Group(n.Name); o != nil && !reflect.DeepEqual(o.reserves(), n.reserves()) {
+			refuse(at.find("group", n.Name, "reservation").line, stopAll, "the disks that group %s has reserved differ from the file in force", n.Name)
+		}
 		for _, m := range movedTo(old, n) {
 			refuse(m.line, "make it two changes: first without it, then with it where it is to be", "%s belongs to group %s in the file in force, and to %s in this one", m.what, m.from, n.Name)
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -34,6 +35,30 @@ func (b *builder) reservation(f *fileGroup, g *Group, what string) {
 		slices.ContainsFunc(g.Aggregates, func(a Aggregate) bool { return same(a.Device, a.Volume) }) {
 		b.add(ruleReservedStore, f.Reservation.line, "give the store a disk of its own", "%s: it would reserve %s, where the store is and every node writes", what, device)
 	}
+}
+
+// reserves are the devices that the disks keep for the holder of the group, sorted, and
+// how their volume groups are used; nil without a reservation. They stay the same while
+// a group is up: a disk that comes would have to be reserved beneath what is mounted,
+// and one that goes would keep its key.
+func (g *Group) reserves() []string {
+	if g.Reservation != ReservationRequired {
+		return nil
+	}
+	var out []string
+	for _, fs := range g.Filesystems {
+		if !fs.Local {
+			out = append(out, fs.Device)
+		}
+	}
+	for _, a := range g.Aggregates {
+		out = append(out, a.Device)
+	}
+	for _, v := range g.Volumes {
+		out = append(out, fmt.Sprint("volume group ", v))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // rangeFenceSettle is how long may be waited after a fence.
