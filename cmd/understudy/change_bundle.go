@@ -43,11 +43,22 @@ func bundleCipher(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
+// packed is a bundle as it is compressed: as text, which packs to two thirds of what the
+// base64 of encoding/json does. A checked file is UTF-8, which TOML demands.
+type packed struct {
+	File     string            `json:"file"`
+	Profiles map[string]string `json:"profiles,omitempty"`
+}
+
 // seal packs a bundle for the store.
 func (b *bundle) seal(key []byte, cluster string) ([]byte, error) {
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	if err := json.NewEncoder(z).Encode(b); err != nil {
+	p := packed{File: string(b.File), Profiles: map[string]string{}}
+	for name, data := range b.Profiles {
+		p.Profiles[name] = string(data)
+	}
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	if err := json.NewEncoder(z).Encode(p); err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
@@ -59,20 +70,20 @@ func (b *bundle) seal(key []byte, cluster string) ([]byte, error) {
 	}
 	nonce := make([]byte, a.NonceSize())
 	_, _ = rand.Read(nonce) // it never fails
-	return a.Seal(nonce, nonce, packed.Bytes(), []byte(cluster)), nil
+	return a.Seal(nonce, nonce, out.Bytes(), []byte(cluster)), nil
 }
 
 // unseal unpacks what seal made with one of the keys. Nothing of it is looked at before
 // it is known to come from a machine of the cluster.
 func unseal(keys [][]byte, cluster string, sealed []byte) (*bundle, error) {
-	var packed []byte
+	var plain []byte
 	err := errors.New("cannot open the file in the store: it was not sealed with a key of this cluster")
 	for _, key := range keys {
 		a, wrong := bundleCipher(key)
 		if wrong != nil || len(sealed) < a.NonceSize() {
 			continue
 		}
-		if packed, wrong = a.Open(nil, sealed[:a.NonceSize()], sealed[a.NonceSize():], []byte(cluster)); wrong == nil {
+		if plain, wrong = a.Open(nil, sealed[:a.NonceSize()], sealed[a.NonceSize():], []byte(cluster)); wrong == nil {
 			err = nil
 			break
 		}
@@ -80,15 +91,19 @@ func unseal(keys [][]byte, cluster string, sealed []byte) (*bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
+	z, err := gzip.NewReader(bytes.NewReader(plain))
 	if err != nil {
 		return nil, fmt.Errorf("cannot unpack the file in the store: %w", err)
 	}
-	var b bundle
-	if err := json.NewDecoder(io.LimitReader(z, bundleLimit)).Decode(&b); err != nil {
+	var p packed
+	if err := json.NewDecoder(io.LimitReader(z, bundleLimit)).Decode(&p); err != nil {
 		return nil, fmt.Errorf("cannot unpack the file in the store: %w", err)
 	}
-	return &b, nil
+	b := &bundle{File: []byte(p.File), Profiles: map[string][]byte{}}
+	for name, data := range p.Profiles {
+		b.Profiles[name] = []byte(data)
+	}
+	return b, nil
 }
 
 // parse checks a bundle as if it lay where c's file does.

@@ -29,7 +29,7 @@ func onDisk() lab.Options {
 // Two nodes and a shared disk: the store is made while both wait for it; a crash
 // is survived; a node that is cut off from every network holds its lease and its
 // group through the disk, the other leaves it alone, and nobody is fenced; what
-// was lost comes back by itself.
+// was lost comes back by itself. A changed file goes through the disk, too.
 func TestStoreOnASharedDisk(t *testing.T) {
 	b := newIdle(t, onDisk())
 	_, errs, code, err := b.Exec(b.ctx, lab.Alpha, "/opt/understudy/bin/understudy", "disk", "init")
@@ -73,6 +73,31 @@ func TestStoreOnASharedDisk(t *testing.T) {
 	b.must(err)
 	if now.BootID != boot.BootID {
 		t.Error("alpha was fenced by a node that was cut off")
+	}
+	b.serving(lab.Alpha)
+	changeOnADisk(b)
+}
+
+// changeOnADisk takes a changed file over through the disk. One that is too large for
+// the slots is refused, with a way out, and nothing changes.
+func changeOnADisk(b *bench) {
+	first := b.counting("")
+	b.run(lab.Beta, "sh", "-c", "sed '1i # '$(head -c 12000 /dev/urandom | base64 -w 0) "+labFile+" >/root/large.toml")
+	code, out := b.change(lab.Beta, "--file", "/root/large.toml", "--apply")
+	if code != 1 || !strings.Contains(out, "the store takes 12288 — copy it to every node") {
+		b.t.Errorf("a file that the disk does not take: exit %d: %s", code, out)
+	}
+	b.counting(first)
+	for i := range 2 { // twice: the one that counts and the one that is voted on lie there together
+		b.run(lab.Beta, "sh", "-c", fmt.Sprintf("(echo '#' $(head -c 11000 /dev/urandom | base64 -w 0); sed -e '/^#/d' -e '/^restarts/d' -e 's/^policy.*/&\\nrestarts = %d/' %s) >/root/next.toml", 7+i, labFile))
+		if code, out = b.change(lab.Beta, "--file", "/root/next.toml", "--apply"); code != 0 {
+			b.t.Fatalf("change on a disk: exit %d: %s", code, out)
+		}
+		if next := b.counting(""); next == first {
+			b.t.Error("nothing has changed")
+		} else {
+			first = next
+		}
 	}
 	b.serving(lab.Alpha)
 }
