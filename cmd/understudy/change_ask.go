@@ -188,7 +188,7 @@ func serviceNotes(force, next *config.Config) []string {
 func (ch *changer) propose(ctx context.Context, s *reconcile.Snapshot, rec reconcile.FileRecord, b *bundle, next *config.Config, q api.ChangeRequest, reply api.ChangeReply) (api.ChangeReply, error) {
 	sealed, err := ch.seal(b, next)
 	if err != nil {
-		return reply, err
+		return reply, fmt.Errorf("cannot change the file while the service runs: %w", err)
 	}
 	p := &reconcile.Proposal{ID: rand.Text(), Hash: next.Hash, Sealed: sealed, Node: ch.node, Without: q.Without, By: q.By, Reason: q.Reason, At: now()}
 	ch.mu.Lock()
@@ -346,7 +346,7 @@ func (ch *changer) adoptBoot(ctx context.Context, s *reconcile.Snapshot, q api.C
 		ch.mu.Unlock()
 	}
 	reply.Hash = cfg.Hash
-	sealed, err := ch.seal(boot, cfg)
+	sealed, err := ch.sealIfFits(boot, cfg)
 	if err != nil {
 		return reply, err
 	}

@@ -2,11 +2,20 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"understudy/config"
+	"understudy/reconcile"
+	"understudy/reconcile/journal"
 )
 
 // What is sealed comes back with any of the keys, and with none else; the largest file
@@ -40,5 +49,46 @@ func TestSealedFileIsReadBack(t *testing.T) {
 		if got, err := bad(); err == nil || got != nil || !strings.Contains(err.Error(), "was not sealed with a key of this cluster") {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
+	}
+}
+
+// A file that is too large for the store counts when every node runs it; a node that has
+// it not is told to copy it, and goes by it when it lies there.
+func TestFileTooLargeForTheStoreCounts(t *testing.T) {
+	reference, err := os.ReadFile("../../config/reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, 400<<10)
+	_, _ = rand.Read(noise)
+	data := append([]byte("# "+hex.EncodeToString(noise)+"\n"), reference...)
+	cfg, err := config.Parse("understudy.toml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &shelf{}
+	key := make([]byte, 32)
+	jr, err := journal.Open(t.TempDir(), journal.Options{Node: "alpha", BootID: "b1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer jr.Close()
+	ch := &changer{node: "alpha", keys: [][]byte{key}, keeper: store, jr: jr, log: slog.New(slog.DiscardHandler)}
+	if _, err := ch.seal(&bundle{File: data}, cfg); !errors.Is(err, errTooLarge) {
+		t.Errorf("seal: %v", err)
+	}
+	ch.adopt(t.Context(), &reconcile.Snapshot{}, &bundle{File: data}, cfg, "the first that all nodes run")
+	if store.put == nil || store.put.Hash != cfg.Hash || store.put.Sealed != nil {
+		t.Fatalf("recorded: %+v", store.put)
+	}
+	c := &common{config: filepath.Join(t.TempDir(), "understudy.toml")}
+	if _, _, err := c.counting(*store.put, ch.keys, cfg.Cluster); err == nil || !strings.Contains(err.Error(), "copy it here from a node that has it") {
+		t.Errorf("without the file: %v", err)
+	}
+	if err := os.WriteFile(c.config, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if b, got, err := c.counting(*store.put, ch.keys, cfg.Cluster); err != nil || got.Hash != cfg.Hash || !bytes.Equal(b.File, data) {
+		t.Errorf("with the file: %v", err)
 	}
 }

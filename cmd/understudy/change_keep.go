@@ -43,6 +43,7 @@ type changer struct {
 	keys   [][]byte   // the first seals; any opens
 	keeper fileKeeper // nil with store external
 	loop   *loop.Loop
+	state  func() *loop.State // of the loop
 	jr     *journal.Journal
 	log    *slog.Logger
 	kick   chan struct{}
@@ -53,10 +54,11 @@ type changer struct {
 	forceCfg *config.Config // the same, parsed
 	boot     *bundle        // the file that the program was started with, if it is another one
 	bootCfg  *config.Config
-	moving   bool   // the loop takes a file over
-	asking   string // id of this node's own proposal under way
-	diskHash string // of the file as it lies on disk, "" if it is refused or absent
-	diskErr  string // why it is refused
+	moving   bool           // the loop takes a file over
+	asking   string         // id of this node's own proposal under way
+	onDisk   *bundle        // as it lies there, nil if it is refused or absent
+	diskCfg  *config.Config // the same, parsed
+	diskErr  string         // why it is refused
 
 	// Of run's goroutine.
 	voted    string
@@ -66,7 +68,9 @@ type changer struct {
 	tried    string // hash of the file that could not be fetched
 	triedErr string
 	triedAt  time.Time
-	opened   int64 // revision of the record that could be opened last
+	opened   int64  // revision of the record that could be opened last
+	shownFor string // hashes of the two files that shown is about
+	shown    string // what the changed file on disk does
 }
 
 // poke has the changer look soon.
@@ -94,7 +98,7 @@ func (ch *changer) run(ctx context.Context) error {
 
 // sees is the latest snapshot with the latest view of the store.
 func (ch *changer) sees() (*reconcile.Snapshot, bool) {
-	st := ch.loop.State()
+	st := ch.state()
 	if st == nil {
 		return nil, false
 	}
@@ -118,7 +122,7 @@ func (ch *changer) running() string {
 // look does what is to be done now.
 func (ch *changer) look(ctx context.Context) {
 	if ch.keeper == nil {
-		ch.say(ch.diskNote())
+		ch.say(ch.diskNote(nil))
 		return
 	}
 	s, ok := ch.sees()
@@ -148,7 +152,7 @@ func (ch *changer) look(ctx context.Context) {
 		ch.proposal(ctx, s, rec)
 	}
 	if note == "" {
-		note = ch.diskNote()
+		note = ch.diskNote(s)
 	}
 	ch.say(note)
 }
@@ -182,7 +186,7 @@ func (ch *changer) first(ctx context.Context, s *reconcile.Snapshot, cfg *config
 
 // adopt makes the file that this node runs the one that counts.
 func (ch *changer) adopt(ctx context.Context, s *reconcile.Snapshot, b *bundle, cfg *config.Config, why string) {
-	sealed, err := ch.seal(b, cfg)
+	sealed, err := ch.sealIfFits(b, cfg)
 	if err == nil {
 		err = ch.put(ctx, reconcile.FileRecord{Hash: cfg.Hash, Sealed: sealed, By: ch.node, Reason: why, At: now()}, s.Store.Value.Claims[reconcile.FileKey])
 	}
@@ -200,48 +204,6 @@ func (ch *changer) put(ctx context.Context, rec reconcile.FileRecord, was reconc
 	ctx, cancel := context.WithTimeout(ctx, fileStoreLimit)
 	defer cancel()
 	return ch.keeper.PutFile(ctx, rec, was)
-}
-
-// sealLimit is the largest sealed file that a store takes, in bytes. The slots of a
-// shared disk hold 64 KiB with everything else.
-func sealLimit(cfg *config.Config) int {
-	if cfg.Lease.Store == config.StoreDisk {
-		return 12 << 10
-	}
-	return 384 << 10
-}
-
-func (ch *changer) seal(b *bundle, cfg *config.Config) ([]byte, error) {
-	sealed, err := b.seal(ch.keys[0], cfg.Cluster)
-	if err == nil && len(sealed) > sealLimit(cfg) {
-		err = fmt.Errorf("cannot keep the file in the store: packed it has %d bytes, and the store takes %d — copy it to every node, and start them all with it", len(sealed), sealLimit(cfg))
-	}
-	return sealed, err
-}
-
-// sealAnew seals the file that counts with the key of now, when none that this node has
-// opens it any more: the old key has been given up.
-func (ch *changer) sealAnew(ctx context.Context, s *reconcile.Snapshot, rec reconcile.FileRecord) {
-	was := s.Store.Value.Claims[reconcile.FileKey]
-	if was.Revision == ch.opened {
-		return
-	}
-	ch.opened = was.Revision
-	ch.mu.Lock()
-	b, cfg := ch.force, ch.forceCfg
-	ch.mu.Unlock()
-	if _, err := unseal(ch.keys, cfg.Cluster, rec.Sealed); err == nil {
-		return
-	}
-	sealed, err := ch.seal(b, cfg)
-	if err == nil {
-		rec.Sealed = sealed
-		err = ch.put(ctx, rec, was)
-	}
-	if err != nil && !errors.Is(err, lease.ErrChanged) {
-		ch.log.Warn("file that counts was not sealed anew", "err", err)
-		ch.opened = 0
-	}
 }
 
 // takeBoot takes over the file that the program was started with.
@@ -310,7 +272,7 @@ func (ch *changer) fetch(ctx context.Context, s *reconcile.Snapshot, rec reconci
 	cannot := func(err error) string {
 		return fmt.Sprintf("the file that counts (%.8s) cannot be taken over here: %s", rec.Hash, firstLine(err))
 	}
-	b, next, err := ch.open(rec.Hash, rec.Sealed, force.Cluster)
+	b, next, err := ch.c.counting(rec, ch.keys, force.Cluster)
 	if err != nil {
 		return cannot(err)
 	}
@@ -326,54 +288,6 @@ func (ch *changer) fetch(ctx context.Context, s *reconcile.Snapshot, rec reconci
 	}
 	ch.take(ctx, b, next)
 	return ""
-}
-
-// open opens a sealed file and holds it to its hash.
-func (ch *changer) open(hash string, sealed []byte, cluster string) (*bundle, *config.Config, error) {
-	b, err := unseal(ch.keys, cluster, sealed)
-	if err != nil {
-		return nil, nil, err
-	}
-	cfg, err := ch.c.parse(b)
-	if err != nil {
-		return nil, nil, err
-	}
-	if cfg.Hash != hash {
-		return nil, nil, fmt.Errorf("its hash is %.8s", cfg.Hash)
-	}
-	return b, cfg, nil
-}
-
-// disk takes note of what lies on disk now; it may be called from any goroutine.
-func (ch *changer) disk() {
-	_, cfg, err := ch.c.onDisk()
-	hash, why := "", ""
-	if err == nil {
-		hash = cfg.Hash
-	} else if _, ok := errors.AsType[config.Findings](err); ok {
-		why = firstLine(err)
-	} // else it is absent for a moment, during a save
-	ch.mu.Lock()
-	ch.diskHash, ch.diskErr = hash, why
-	ch.mu.Unlock()
-	ch.poke()
-}
-
-// diskNote says what of the file on disk a person must know.
-func (ch *changer) diskNote() string {
-	running := ch.running()
-	ch.mu.Lock()
-	hash, why := ch.diskHash, ch.diskErr
-	ch.mu.Unlock()
-	switch {
-	case why != "":
-		return "the file on disk is refused, the old one stays in force: " + why
-	case hash == "" || hash == running:
-		return ""
-	case ch.keeper == nil:
-		return fmt.Sprintf("the file on disk (%.8s) is not the one in force (%.8s) — restart understudy to take it over", hash, running)
-	}
-	return fmt.Sprintf("a changed file (%.8s) waits on disk, and %.8s is in force — see what it does: understudy change", hash, running)
 }
 
 // say tells a note once.

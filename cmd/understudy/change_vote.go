@@ -84,7 +84,7 @@ func (ch *changer) consider(ctx context.Context, s *reconcile.Snapshot, rec reco
 	case force.Hash != rec.Hash:
 		return fmt.Sprintf("%s goes by another file (%.8s) than the one that counts (%.8s)", ch.node, force.Hash, rec.Hash)
 	}
-	b, next, err := ch.open(p.Hash, p.Sealed, force.Cluster)
+	b, next, err := ch.c.open(p.Hash, p.Sealed, ch.keys, force.Cluster)
 	if err != nil {
 		return err.Error()
 	}
@@ -109,7 +109,7 @@ func (ch *changer) refuses(ctx context.Context, s *reconcile.Snapshot, force, ne
 	if fixed := config.Fixed(force, next, ch.c.config, b.File); len(fixed) > 0 {
 		return fixed[0].String()
 	}
-	st := ch.loop.State()
+	st := ch.state()
 	staged := config.Staged(force, next, nil)
 	for i := range force.Groups {
 		old := &force.Groups[i]

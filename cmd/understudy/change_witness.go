@@ -45,15 +45,11 @@ func (c *common) followOnce(ctx context.Context, st lease.Store, cfg **config.Co
 	if claim.File == nil || claim.File.Hash == (*cfg).Hash {
 		return nil
 	}
-	b, err := unseal(keys, (*cfg).Cluster, claim.File.Sealed)
+	b, next, err := c.counting(*claim.File, keys, (*cfg).Cluster)
 	if err != nil {
 		return err
 	}
-	next, err := c.parse(b)
-	if err != nil {
-		return err
-	}
-	if fixed := config.Fixed(*cfg, next, c.config, b.File); next.Hash != claim.File.Hash || len(fixed) > 0 {
+	if fixed := config.Fixed(*cfg, next, c.config, b.File); len(fixed) > 0 {
 		return fmt.Errorf("the file %.8s is for another start of the witness: copy it here, and restart the witness", claim.File.Hash)
 	}
 	if _, disk, err := c.onDisk(); err == nil && disk.Hash != (*cfg).Hash && disk.Hash != next.Hash {

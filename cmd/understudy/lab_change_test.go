@@ -87,7 +87,7 @@ func TestChangeOnAllNodesOrOnNone(t *testing.T) {
 	defer cancel()
 	b.must(b.Wait(ctx, "alpha telling of the changed file", func(context.Context) (bool, error) {
 		st, err := b.status(lab.Alpha)
-		return strings.Contains(st.ConfigNote, "waits on disk"), err
+		return strings.Contains(st.ConfigNote, "waits on disk") && strings.Contains(st.ConfigNote, ": it does 2 steps"), err
 	}))
 	code, out := b.change(lab.Alpha)
 	if code != 0 || !strings.Contains(out, "mount     /srv/more") || strings.Contains(out, "stop") {
@@ -151,7 +151,7 @@ func TestChangeOnAllNodesOrOnNone(t *testing.T) {
 func TestChangeWithANodeOffAndWithAKilledCoordinator(t *testing.T) {
 	// A machine under load must not take longer over a restart than beta waits.
 	b := newBench(t, lab.Options{
-		Extra: "\n[keepalive]\ntimeout = \"5s\"\n\n[lease]\nttl = \"15s\"\n",
+		Extra: "\n[keepalive]\ntimeout = \"4s\"\n",
 		Files: []lab.File{{Path: "/etc/group", Content: "root:x:0:\noperators:x:4242:\n"}},
 	})
 	b.ready(lab.Beta)

@@ -84,7 +84,7 @@ func changeOnADisk(b *bench) {
 	first := b.counting("")
 	b.run(lab.Beta, "sh", "-c", "sed '1i # '$(head -c 12000 /dev/urandom | base64 -w 0) "+labFile+" >/root/large.toml")
 	code, out := b.change(lab.Beta, "--file", "/root/large.toml", "--apply")
-	if code != 1 || !strings.Contains(out, "the store takes 12288 — copy it to every node") {
+	if code != 1 || !strings.Contains(out, "the store takes 12288 — stop every node, copy it to all of them") {
 		b.t.Errorf("a file that the disk does not take: exit %d: %s", code, out)
 	}
 	b.counting(first)

@@ -177,7 +177,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	}
 	tasks.Go(func() error { return runStore(ctx, st, l, log) })
 	res.loop, res.guard, res.last, res.changer = l, guard, last, ch
-	ch.loop, ch.jr, ch.log, ch.tell = l, jr, log, res.noted
+	ch.loop, ch.state, ch.jr, ch.log, ch.tell = l, l.State, jr, log, res.noted
 	if ch.force, ch.forceCfg = former, formerCfg; bootCfg != nil {
 		ch.boot, ch.bootCfg = disk, bootCfg
 	}

@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			"exit":    exitIs,
 			"journal": keepJournal,
 			"shape":   shapeOf,
+			"answer":  answerChanges,
 		},
 	})
 }
