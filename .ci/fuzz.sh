@@ -20,10 +20,10 @@ while IFS=: read -r file number line; do
   [ -d "$found" ] || continue
   mkdir -p "$corpus"
   have=$(find "$corpus" -type f | wc -l)
-  find "$found" -type f -size -9 -printf '%s %p\n' | sort -n | cut -d' ' -f2- | while read -r f; do
+  while read -r f; do
     [ "$have" -lt "$keep" ] || break
     [ -e "$corpus/$(basename "$f")" ] || { cp "$f" "$corpus/"; have=$((have + 1)); }
-  done
+  done < <(find "$found" -type f -size -9 -printf '%s %p\n' | sort -n | cut -d' ' -f2-)
 done < <(grep -rn '^func Fuzz' --include='*_test.go' cmd config fsm observers reconcile)
 echo "$targets targets, $failed failed"
 [ "$failed" = 0 ]
