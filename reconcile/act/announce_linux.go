@@ -28,41 +28,70 @@ const refreshEvery = 30 * time.Second
 const conflictListen = time.Second
 
 // Run announces the service addresses of the configuration that are on this host
-// every 30 seconds, whoever added them, until ctx ends. It returns nil then.
+// every 30 seconds, whoever added them, and at once when the carrier of their link comes
+// back or another host has given one up that it claimed as well. It returns nil when ctx
+// ends.
 func (h *Host) Run(ctx context.Context) error {
+	e := newEars(h)
+	defer e.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	e.working.Go(func() { changes(ctx, changed) })
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-changed:
+		case <-again:
 		case <-tick.C:
 			h.refresh(ctx)
+		}
+		if again = nil; !e.follow(ctx) {
+			again = time.After(time.Second)
 		}
 	}
 }
 
-// refresh announces what is here once.
-func (h *Host) refresh(ctx context.Context) {
+// serviceAddressesHere are the service addresses of the configuration that are on this host.
+func (h *Host) serviceAddressesHere() ([]held, error) {
 	h.mu.Lock()
 	cfg := h.config
 	h.mu.Unlock()
 	if cfg == nil {
-		return
+		return nil, nil
 	}
 	all, err := allAddresses()
 	if err != nil {
-		h.log.WarnContext(ctx, "addresses could not be read for their announcement", "err", err)
-		return
+		return nil, err
 	}
+	var out []held
 	for i := range cfg.Groups {
 		for _, a := range cfg.Groups[i].Addresses {
 			for _, on := range all {
 				if on.has(a.Prefix.Addr()) {
-					if err := announce(on.link, a.Prefix.Addr()); err != nil {
-						h.log.WarnContext(ctx, "address could not be announced", "address", a.Prefix, "link", on.link.Attrs().Name, "err", err)
-					}
+					out = append(out, on)
 				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// refresh announces what is here once.
+func (h *Host) refresh(ctx context.Context) {
+	all, err := h.serviceAddressesHere()
+	if err != nil {
+		h.log.WarnContext(ctx, "addresses could not be read for their announcement", "err", err)
+		return
+	}
+	for _, on := range all {
+		if ip, ok := netip.AddrFromSlice(on.addr.IP); ok {
+			if err := announce(on.link, ip.Unmap()); err != nil {
+				h.log.WarnContext(ctx, "address could not be announced", "address", ip, "link", on.link.Attrs().Name, "err", err)
 			}
 		}
 	}
@@ -182,12 +211,16 @@ func (h *Host) burst(l netlink.Link, ip netip.Addr, unprobed bool) {
 	}()
 }
 
-// silence ends the repetitions for an address.
+// silence ends the repetitions for an address, and its defence.
 func (h *Host) silence(ip netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if cancel := h.bursts[ip.String()]; cancel != nil {
 		cancel()
 		delete(h.bursts, ip.String())
+	}
+	if c := h.contests[ip.String()]; c != nil {
+		c.cancel()
+		delete(h.contests, ip.String())
 	}
 }

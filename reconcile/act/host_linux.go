@@ -18,20 +18,21 @@ type Host struct {
 	log     *slog.Logger
 	flights flights
 
-	mu     sync.Mutex // guards all following fields
-	config *config.Config
-	bursts map[string]context.CancelFunc // by address: announcements under way
-	closed bool
+	mu       sync.Mutex // guards all following fields
+	config   *config.Config
+	bursts   map[string]context.CancelFunc // by address: announcements under way
+	contests map[string]*contest           // by address: those that another host claims as well
+	closed   bool
 
 	hooks   atomic.Int64   // runs so far
-	working sync.WaitGroup // bursts
+	working sync.WaitGroup // bursts and contests
 	naming  sync.Mutex     // held while the host name is saved and set, or restored
 	marking sync.Mutex     // held while the record of what only a reboot ends is written
 }
 
 // New returns a Host. It does nothing yet and starts nothing.
 func New(opts Options) *Host {
-	h := &Host{opts: opts, log: opts.Log, config: opts.Config, bursts: make(map[string]context.CancelFunc)}
+	h := &Host{opts: opts, log: opts.Log, config: opts.Config, bursts: make(map[string]context.CancelFunc), contests: make(map[string]*contest)}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -116,6 +117,9 @@ func (h *Host) Close() {
 	h.closed = true
 	for _, cancel := range h.bursts {
 		cancel()
+	}
+	for _, c := range h.contests {
+		c.cancel()
 	}
 	h.mu.Unlock()
 	h.working.Wait()
