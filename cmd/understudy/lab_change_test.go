@@ -242,7 +242,10 @@ func TestUpgradeNodeByNode(t *testing.T) {
 		defer cancel()
 		b.must(b.Wait(ctx, host+" "+what, func(context.Context) (bool, error) {
 			st, err := b.status(host)
-			return err == nil && cond(st), err
+			if err == nil && !cond(st) {
+				err = fmt.Errorf("%s runs %s, spoken %d, peers %+v", host, st.Version, st.Spoken, st.Peers)
+			}
+			return err == nil, err
 		}))
 	}
 	spoken := 2

@@ -251,6 +251,7 @@ func TestExternalStartThatFails(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "no such program") {
 			t.Errorf("acquire: %v", err)
 		}
+		b.settle() // the answer comes before the pass that it is about has been published
 		if got := strings.Count(b.steps(), "start server"); got < 2 {
 			t.Errorf("tried %d times", got)
 		}
