@@ -44,11 +44,12 @@ const diskTTL = 120 * time.Second
 const bound = "watchdog bound"
 
 // diskScenario: both start at once; the wires between them are cut; the owner loses its
-// power; the owner's program stops.
+// power; the owner's program stops; the owner loses its path to both disks.
 func diskScenario(ctx context.Context, s *Stage) error {
 	var k [32]byte
 	_, _ = rand.Read(k[:]) // never fails (crypto/rand)
 	p := &play{Stage: s, cluster: cluster{diskFile, base64.StdEncoding.EncodeToString(k[:]) + "\n"}}
+	p.start = p.boot
 	s.title("n1 and n2 share two SCSI disks and have the watchdogs of their boards; no witness, no fence. n3 has the client")
 	if _, err := s.must(ctx, "n1", "mkfs.ext4 -q -F /dev/disk/by-id/shared0"); err != nil {
 		return err
@@ -134,10 +135,30 @@ func diskScenario(ctx context.Context, s *Stage) error {
 		return err
 	}
 
-	if err := s.prove(ctx, claim{"the history", "n1", "understudy history data 2>&1 | tail -5", "data"}); err != nil {
+	s.title("neither disk answers n1, the owner, any more; the wires are whole, and n2 hears it")
+	if err := p.mark(ctx); err != nil {
 		return err
 	}
-	return p.finish(ctx, "n1", "n2", "n1")
+	mark = s.Mark()
+	began := s.since()
+	if err := s.HangDisks("n1", true); err != nil {
+		return err
+	}
+	if err := s.event(ctx, mark, "n1", "watchdog"); err != nil {
+		return err
+	}
+	s.ok("the board of n1 has reset it %.1f s later", s.since()-began)
+	if err := s.HangDisks("n1", false); err != nil { // so that it can boot
+		return err
+	}
+	if err := p.tookOver(ctx, "n2", bound); err != nil {
+		return err
+	}
+
+	if err := s.prove(ctx, claim{"the history", "n2", "understudy history data 2>&1 | tail -5", "data"}); err != nil {
+		return err
+	}
+	return p.finish(ctx, "n1", "n2", "n1", "n2")
 }
 
 // between cuts or mends all wires between two guests. Every carrier stays up.
