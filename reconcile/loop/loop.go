@@ -170,6 +170,9 @@ func (l *Loop) State() *State { return l.state.Load() }
 
 // do runs f in the loop's goroutine, between two passes.
 func (l *Loop) do(ctx context.Context, f func()) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	ran := make(chan struct{})
 	select {
 	case l.call <- func() { f(); close(ran) }:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +26,11 @@ func (p *process) Do(ctx context.Context, s reconcile.Step) error {
 	if !wait(ctx, w.between("begin/"+p.h.name+"/"+name, time.Microsecond, 300*time.Microsecond)) {
 		return context.Cause(ctx)
 	}
-	err := p.carry(ctx, s, sp, name)
+	w.mu.Lock()
+	p.steps++ // two plans may have the same step
+	name += "/" + strconv.Itoa(p.steps)
+	w.mu.Unlock()
+	err := p.carry(context.WithValue(ctx, caller{}, name), s, sp, name)
 	w.apart("end of " + name + "/" + p.h.name)
 	p.awake("end of " + name)
 	return err

@@ -6,8 +6,9 @@
 // fail, hang, act late or lie, file systems that stay busy, looks that cannot read,
 // people who give orders, and a client that writes all the time. Every chance
 // follows from one number, the seed, and from the moment, and everything of a host has a
-// moment of its own. A seed that fails prints what happened as a person can read it, and
-// fails again, in all but a few cases in the same way.
+// moment of its own: a run is made again exactly, but for the rare case in which the
+// machine stops one of two goroutines that have something to do at one moment. A seed
+// that fails prints what happened as a person can read it.
 //
 // What it decides: nothing. It holds that at most one host has a device, a claim is
 // held by whoever acts on it, what it was taken on is so, no acknowledged write is

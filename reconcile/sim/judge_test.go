@@ -33,8 +33,9 @@ func (w *world) judge(h *host, c reconcile.Claim) {
 	if c.Epoch <= w.judged[c.Group] {
 		return
 	}
-	w.judged[c.Group] = c.Epoch
 	was := w.former[former{c.Group, c.BootID, c.Epoch}]
+	w.inherits(h, was, w.judged[c.Group])
+	w.judged[c.Group] = c.Epoch
 	w.count("claims taken on: " + string(c.Evidence.Kind))
 	w.say(h.name, "%s: claim of epoch %d on %s: %s", c.Group, c.Epoch, c.Evidence.Kind, c.Evidence.Detail)
 	w.moved[c.Group]++
@@ -61,6 +62,20 @@ func (w *world) judge(h *host, c reconcile.Claim) {
 			continue
 		}
 		w.twoOwners(h, c.Group, "%s is taken on evidence %q while %s has %s", c.Group, c.Evidence.Kind, o.boot, held)
+	}
+}
+
+// inherits looks at a claim that was replaced, and at those before it, where nobody
+// has acted on them: what was taken on a lie may be taken on from there on the truth.
+// The mutex is held.
+func (w *world) inherits(h *host, c reconcile.Claim, judged uint64) {
+	for c.Epoch > judged {
+		was := w.former[former{c.Group, c.BootID, c.Epoch}]
+		if lie, yes := w.lied[was.BootID]; yes && w.runsOn(was.BootID) && was.BootID != c.BootID {
+			w.tainted[c.Group], w.spoiled[c.Group] = was.BootID, true
+			w.say(h.name, "%s was taken on a lie, at epoch %d: %s", c.Group, c.Epoch, lie)
+		}
+		c = was
 	}
 }
 

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"understudy/reconcile"
@@ -87,8 +89,12 @@ type apartStore struct {
 	p *process
 }
 
+// caller is the key under which a context says who calls the store.
+type caller struct{}
+
 func (s *apartStore) turn(ctx context.Context, call string) {
-	s.p.h.w.later(ctx, call+"/"+s.p.h.name)
+	who, _ := ctx.Value(caller{}).(string)
+	s.p.h.w.later(ctx, call+"/"+s.p.h.name+"/"+who)
 }
 
 // Grant implements lease.Store, as all that follow.
@@ -117,4 +123,12 @@ func (s *apartStore) Watch(ctx context.Context, changed func()) error {
 	return s.Store.Watch(ctx, func() {
 		time.AfterFunc(w.between("watch/"+s.p.h.name, time.Microsecond, 50*time.Microsecond), changed)
 	})
+}
+
+// oneProcessor has the goroutines of a test run one after the other until it ends. Where
+// two of one host still have something to do at one moment, as two that wait for the
+// store's disk, Go then takes them in the same order every time.
+func oneProcessor(t *testing.T) {
+	was := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 }

@@ -97,7 +97,7 @@ func (w *world) operator(h *host) {
 	again := w.between("again", 50*time.Millisecond, 20*time.Second)
 	node := w.hosts[w.pick("drained", len(w.hosts))].name
 	w.life.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), caller{}, "person"), 5*time.Second)
 		defer cancel()
 		v := p.keeper.View()
 		c := v.Value.Claims[g.Name]
@@ -180,7 +180,7 @@ func (w *world) tend() {
 	w.mu.Unlock()
 	for _, p := range ps {
 		if st := p.loop.State(); st != nil && st.Snapshot.Store.OK() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), caller{}, "person"), time.Second)
 			p.tend(ctx, st.Snapshot.Store.Value)
 			cancel()
 		}

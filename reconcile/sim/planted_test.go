@@ -28,7 +28,7 @@ func TestPlanted(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			run := exec.Command(bin, "-test.run", "TestSimulation", "-until", p.say, "-seeds", "200", "-test.parallel", "2", "-kind", p.kind)
+			run := exec.Command(bin, "-test.run", "TestSimulation", "-until", p.say, "-seeds", "200", "-kind", p.kind)
 			out, err := run.CombinedOutput()
 			if err == nil {
 				t.Fatalf("200 runs did not find it:\n%s", tail(out))

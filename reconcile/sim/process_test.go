@@ -37,6 +37,7 @@ type process struct {
 	sounds  map[string]sound // by machine: which boot is heard
 	fooled  string           // the boot that a fence has confirmed off last, which was not so
 	n       int              // packets sent
+	steps   int              // that were begun
 	looks   int              // at the moment of the last one
 	looked  time.Time
 	began   time.Time
@@ -64,7 +65,7 @@ func (h *host) begin() {
 	p := &process{h: h, boot: h.boot, ear: newEar(w, h.name), changes: newSignal(h, "look"), gone: make(chan struct{}), began: time.Now(), sounds: map[string]sound{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.ctx, p.cancel = ctx, cancel
-	p.keeper = lease.NewKeeper(w.vault.way(ctx, p), w.cfg.Lease, h.name, h.boot, p.log()).WithClock(p.counts)
+	p.keeper = lease.NewKeeper(&apartStore{w.vault.way(ctx, p), p}, w.cfg.Lease, h.name, h.boot, p.log()).WithClock(p.counts)
 	keeper := ownLease{p.keeper, newSignal(h, "lease")}
 	p.own = &lease.Authority{Keeper: p.keeper, Node: h.name, Peers: p.peers, Off: p.fence}
 	opt := loop.Options{

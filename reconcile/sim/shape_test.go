@@ -71,7 +71,7 @@ func (s shape) text(d *dice) string {
 	line("cluster = \"sim\"\nkey_file = \"/etc/understudy/cluster.key\"")
 	switch {
 	case s.disk:
-		line("[lease]\nstore = \"disk\"\ndevice = \"/dev/disk/by-id/store\"\nttl = \"12s\"\nmargin = \"5s\"\nrenew = \"1s\"\nrequest = \"1s\"")
+		line("[lease]\nstore = \"disk\"\ndevice = \"/dev/disk/by-id/store\"\nttl = \"12s\"\nmargin = \"5s\"\nrenew = \"1s\"\nrequest = \"987ms\"")
 		line("[watchdog]\nmode = \"required\"\ndevice = \"/dev/watchdog0\"\ntimeout = \"3s\"\nrelease = \"1s\"")
 	default:
 		line("%s", one(d, "timers", "", "[lease]\nttl = \"3s\"\nmargin = \"600ms\"\nrenew = \"300ms\"\nrequest = \"500ms\"\n[keepalive]\ninterval = \"50ms\"\ntimeout = \"250ms\""))

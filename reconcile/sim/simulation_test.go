@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,29 +153,25 @@ func scratch(t *testing.T) string {
 }
 
 func TestSimulation(t *testing.T) {
-	var mu sync.Mutex
+	oneProcessor(t)
 	var all result
-	var found atomic.Bool
-	runs := 0
+	found, runs := false, 0
 	began := time.Now()
 	t.Cleanup(func() { t.Log(all.figures(*seeds, time.Since(began))) })
 	for i := range *seeds {
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			t.Parallel()
-			if found.Load() {
+			if found {
 				return
 			}
 			r := simulate(t, seed)
 			text := fmt.Sprintf("%s\n\nagain: go test ./reconcile/sim -run Simulation -seeds 1 -seed %d%s\n\n%s", strings.Join(r.wrong, "\n"), seed, again(), r.timeline)
 			if len(r.wrong) > 0 {
-				found.CompareAndSwap(false, *until != "" && slices.ContainsFunc(r.wrong, func(s string) bool { return strings.Contains(s, *until) }))
+				found = *until != "" && slices.ContainsFunc(r.wrong, func(s string) bool { return strings.Contains(s, *until) })
 				t.Error(text)
 			} else if *told {
 				t.Log(r.timeline)
 			}
-			mu.Lock()
-			defer mu.Unlock()
 			all.add(r)
 			if runs++; *book != "" && (len(r.wrong) > 0 || runs%50 == 0) {
 				write(t, text, len(r.wrong) > 0, all.figures(runs, time.Since(began)))

@@ -44,7 +44,7 @@ func (p *process) told(mode config.StopMode, again time.Duration) {
 	w.say("person", "stops understudy on %s: %s", p.h.name, mode)
 	w.mu.Unlock()
 	w.count("stops: " + string(mode))
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), caller{}, "stop"), 5*time.Second)
 	defer cancel()
 	switch mode {
 	case config.StopLeave:
@@ -66,5 +66,7 @@ func (p *process) told(mode config.StopMode, again time.Duration) {
 			}
 		}
 	}
-	_ = p.loop.Stop(ctx, "told to stop")
+	in, done := context.WithTimeout(context.Background(), 5*time.Second)
+	defer done()
+	_ = p.loop.Stop(in, "told to stop")
 }

@@ -164,7 +164,7 @@ func (d *ondisk) way(ctx context.Context, p *process) lease.Store {
 		Chance: func(n int64) int64 { return int64(w.throw("ballot/"+p.h.name) % uint64(n)) },
 	})
 	w.life.Go(func() { _ = c.Run(ctx) })
-	return &apartStore{c, p}
+	return c
 }
 
 func (d *ondisk) reach(*host, bool) {} // no network leads to it

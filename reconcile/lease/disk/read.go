@@ -102,8 +102,7 @@ func (s *Store) beat(ctx context.Context, id lease.LeaseID) error {
 // ends leases that have run out, too.
 func (s *Store) Watch(ctx context.Context, changed func()) error {
 	changed()
-	tick := time.NewTicker(s.opts.Poll)
-	defer tick.Stop()
+	var tick *time.Ticker // from the first look on: at its beginning others may look, too
 	var last int64
 	var outlasted int
 	failed := true
@@ -120,6 +119,10 @@ func (s *Store) Watch(ctx context.Context, changed func()) error {
 				last, outlasted, failed = rev, n, false
 				changed()
 			}
+		}
+		if tick == nil {
+			tick = time.NewTicker(s.opts.Poll)
+			defer tick.Stop()
 		}
 		select {
 		case <-ctx.Done():
