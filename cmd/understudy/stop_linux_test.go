@@ -22,7 +22,9 @@ func TestStopIsToldFirst(t *testing.T) {
 	}
 	defer told.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
-	r := &resident{stops: make(chan api.StopRequest, 1)}
+	heard := &grave{}
+	last := &lastWords{peers: heard, journal: heard, log: slog.New(slog.DiscardHandler)}
+	r := &resident{last: last, stops: make(chan api.StopRequest, 1)}
 	r.cfg.Store(&config.Config{Stop: config.StopHandOver})
 	r.stops <- api.StopRequest{Mode: string(config.StopLeave), By: "a test"}
 	left := false
@@ -38,5 +40,10 @@ func TestStopIsToldFirst(t *testing.T) {
 	}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil || !left {
 		t.Errorf("%v %v", left, err)
+	}
+	last.mu.Lock()
+	defer last.mu.Unlock()
+	if !last.away || !last.status.Away {
+		t.Error("the peers are not told that it is to come back")
 	}
 }
