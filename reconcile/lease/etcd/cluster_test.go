@@ -113,7 +113,7 @@ func (k *cluster) ready() {
 	for name, m := range k.members {
 		select {
 		case <-m.Ready():
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			k.Fatalf("%s does not get ready", name)
 		}
 	}
@@ -146,12 +146,12 @@ func (k *cluster) leader() string {
 	return seen
 }
 
-// eventually looks every 10 ms, for 20 s.
+// eventually looks every 10 ms, for a minute.
 func (k *cluster) eventually(what string, f func() bool) {
 	k.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); !f(); <-tick.C {
+	for end := time.Now().Add(time.Minute); !f(); <-tick.C {
 		if time.Now().After(end) {
 			k.Fatalf("never: %s", what)
 		}

@@ -110,7 +110,7 @@ func TestQuorum(t *testing.T) {
 		began := time.Now()
 		err := call(ctx)
 		cancel()
-		if took := time.Since(began); err == nil || took > 30*time.Second {
+		if took := time.Since(began); err == nil || took > time.Minute {
 			t.Errorf("%s without a majority: %v after %s", name, err, took)
 		}
 	}
@@ -163,7 +163,7 @@ func TestOtherKeysAreRefused(t *testing.T) {
 	k.start("witness")
 	select {
 	case <-k.members["alpha"].Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("no majority with the witness")
 	}
 	if _, err := newAuthority([]byte("short"), "c"); err == nil {
@@ -204,7 +204,7 @@ func TestLeadershipMovesAway(t *testing.T) {
 	if err := k.members["alpha"].MoveLeader(t.Context(), func(m string) bool { return m != "witness" }); err == nil {
 		t.Error("handed over to a member that is not there")
 	}
-	if d := time.Since(began); d > 30*time.Second {
+	if d := time.Since(began); d > time.Minute {
 		t.Errorf("it took %s", d)
 	}
 	for _, h := range k.members["alpha"].Members(t.Context()) {
@@ -232,7 +232,7 @@ func TestClient(t *testing.T) {
 	if _, err := client.View(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("View: %v", err)
 	}
-	if d := time.Since(began); d > 30*time.Second {
+	if d := time.Since(began); d > time.Minute {
 		t.Errorf("it took %s", d)
 	}
 	done, stop := context.WithCancel(t.Context())

@@ -169,7 +169,7 @@ func work(ctx context.Context, m *Member, name string, repeat func(string, time.
 	if err != nil {
 		return err
 	}
-	grant, cancel := context.WithTimeout(ctx, 20*time.Second)
+	grant, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	id, err := s.Grant(grant, name, name+"1", time.Hour)
 	if err != nil {
@@ -306,7 +306,7 @@ func boot(t *testing.T, name string, env ...string) *host {
 		_ = h.in.Close()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("%s does not end", name)
 			_ = cmd.Process.Kill()
 			<-done
@@ -395,7 +395,7 @@ func (h *host) until(what string, f func(event) bool) {
 	h.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
 		if e := h.last(); e.Kind != "" && f(e) {
 			return
 		}
