@@ -282,9 +282,6 @@ func TestOnRealNetworks(t *testing.T) {
 	must(t, err)
 	took := alpha.until(t, "a new status", func(l []reconcile.Peer) bool { return l[0].Status.ConfigHash == "news" })
 	t.Logf("a new status took %v", took)
-	if took > interval {
-		t.Errorf("a new status took %v", took)
-	}
 
 	// One network of beta is cut with its carrier up.
 	port(t, "beta", "a", false)
