@@ -196,6 +196,9 @@ func (p *printer) filesystem(group string, fs *Filesystem) {
 	p.key("device", quote(fs.Device), "the same on every node")
 	p.key("type", quote(fs.Type), "as for mount -t")
 	p.key("options", list(fs.Options), "as for mount -o")
+	if fs.RequireMMP {
+		p.key("mmp", quote(mmpRequired), "ext4's multi-mount protection; a crash takeover waits 22 to 48 s for it")
+	}
 	if fs.Local {
 		p.key("local", "true", "on a disk of the node's own")
 		return

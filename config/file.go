@@ -194,6 +194,7 @@ type fileFilesystem struct {
 	Options     val[[]element] `toml:"options"`
 	VolumeGroup val[string]    `toml:"volume_group"`
 	Local       val[bool]      `toml:"local"`
+	MMP         val[string]    `toml:"mmp"`
 }
 
 type fileAggregate struct {

@@ -131,6 +131,7 @@ const (
 	ruleAdapterAlone      = "C113"
 	ruleReservation       = "C114"
 	ruleReservedStore     = "C115"
+	ruleMMP               = "C116"
 )
 
 // rules is the closed table. A test holds it against the constants and against
@@ -251,6 +252,7 @@ var rules = []Rule{
 	{ruleAdapterAlone, Warning, "a further adapter has another node in its subnet, or nothing is heard on it"},
 	{ruleReservation, Error, "a group with reservation = \"required\" has shared storage that can be reserved"},
 	{ruleReservedStore, Error, "the store's own disk is none that a group reserves"},
+	{ruleMMP, Error, "multi-mount protection is required of ext4 only, which has it"},
 }
 
 var severities = func() map[string]Severity {

@@ -24,6 +24,12 @@ var (
 var notVolumeGroups = []string{"block", "bsg", "bus", "char", "cpu", "disk", "dm", "dri", "fd", "hugepages", "input",
 	"loop", "mapper", "md", "mqueue", "net", "nvme", "pts", "raw", "shm", "snd", "vfio"}
 
+// What a file system's key mmp may say.
+const (
+	mmpAny      = "any"
+	mmpRequired = "required"
+)
+
 func (b *builder) filesystem(f *fileFilesystem, g *Group, seen *claimed, what string) Filesystem {
 	fs := Filesystem{Mount: f.Mount.or(""), Device: f.Device.or(""), Type: f.Type.or(""), Line: f.line}
 	if f.bad {
@@ -43,6 +49,10 @@ func (b *builder) filesystem(f *fileFilesystem, g *Group, seen *claimed, what st
 	}
 	fs.Options = stringsOf(f.Options.v)
 	fs.Local = f.Local.or(false)
+	fs.RequireMMP = word(b, &f.MMP, mmpAny, what+": mmp", mmpAny, mmpRequired) == mmpRequired
+	if fs.RequireMMP && fs.Type != "ext4" && f.Type.ok() {
+		b.add(ruleMMP, f.MMP.line, "take it out", "%s: mmp is required, and %s has none", what, fs.Type)
+	}
 	if !b.required(f.Device.set, f.line, what, "device", `"/dev/VG/LV"`) || !f.Device.ok() || !b.device(&f.Device, what) {
 		return fs
 	}

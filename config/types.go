@@ -333,7 +333,9 @@ type Filesystem struct {
 	// Local: it lies on a disk of the node's own, as a DFS cache does. It is mounted
 	// and unmounted with the group; no other host can have it.
 	Local bool
-	Line  int
+	// RequireMMP: it is not mounted without ext4's multi-mount protection.
+	RequireMMP bool `json:",omitempty"`
+	Line       int
 }
 
 // Aggregate is shared storage that the group needs and that is not mounted: a

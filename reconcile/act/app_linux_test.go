@@ -246,6 +246,7 @@ func TestOptionalDaemons(t *testing.T) {
 }
 
 func TestStartCommandThatFailsOrHangs(t *testing.T) {
+	t.Parallel() // it waits for limits
 	dir := t.TempDir()
 	daemon, child := aSleep(), aSleep()
 	app := appNamed(t)

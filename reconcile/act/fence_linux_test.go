@@ -68,6 +68,7 @@ func TestFenceWithTheRealAgent(t *testing.T) {
 
 func TestFenceFaults(t *testing.T) {
 	needRoot(t)
+	t.Parallel() // it waits for limits
 	dir := t.TempDir()
 	h := newHost(t)
 	key := dir + "/key"

@@ -49,6 +49,9 @@ func (h *Host) mountFS(ctx context.Context, s reconcile.MountFS) error {
 	if want := family(fs.Type); want != sb.family {
 		return fail(fmt.Errorf("the device holds %s, declared is %s — correct type in the file, or the device", named(sb.family), fs.Type))
 	}
+	if fs.RequireMMP && !sb.mmp {
+		return fail(fmt.Errorf("it has no multi-mount protection, and the file requires it — tune2fs -O mmp %s, while no host has it mounted", fs.Device))
+	}
 	if sb.mustCheck() {
 		if err := h.check(ctx, fs, sb); err != nil {
 			return fail(err)
@@ -226,7 +229,7 @@ func (h *Host) explain(errno unix.Errno, fs config.Filesystem, sb superblock) er
 			defer cancel()
 			if b, err := h.readAt(ctx, fs.Device, sb.mmpOffset, 1024); err == nil {
 				if who := mmpHolder(b); who != "" {
-					return fmt.Errorf("%w: %s — is it still running?", errno, who)
+					return fmt.Errorf("%w: another host has it mounted, or checks it: %s — unmount it there, or see that this host is off", errno, who)
 				}
 			}
 		}
