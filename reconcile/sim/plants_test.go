@@ -23,7 +23,7 @@ var plants = []struct {
 		{"../lease/take.go", `if v.Live[was.Holder] == was.BootID {`, `if false {`},
 		{"../take.go", `return (p.State == PeerHeard || p.State == PeerDistant) && p.BootID == c.BootID`, `return false && p.Name == ""`},
 	}},
-	{"the lease counts from the reply", "knows no lease", "memory honest", []edit{
+	{"the lease counts from the reply", "knows no lease", "memory honest slow", []edit{
 		{"../lease/renew.go", `k.sent, k.ever, k.failure = sent, true, ""`, `k.sent, k.ever, k.failure = k.now(), true, ""`},
 		{"../lease/renew.go", `limit := k.cfg.Renew`, `limit := k.cfg.TTL`},
 	}},

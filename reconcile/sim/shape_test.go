@@ -12,6 +12,7 @@ type shape struct {
 	fences bool // every node has a fence
 	dog    bool // every node has a watchdog
 	lies   bool // fences, people and watchdogs may say what is not so
+	slow   bool // the store in memory takes its time with every third call
 }
 
 func newShape(d *dice) shape {
@@ -27,6 +28,7 @@ func newShape(d *dice) shape {
 		s.nodes, s.disk = 3, true
 	}
 	s.lies = d.chance("lies", 4)
+	s.slow = d.chance("slow", 10)
 	for _, k := range strings.Fields(strings.ReplaceAll(*kind, ",", " ")) {
 		switch k {
 		case "two", "three":
@@ -35,6 +37,8 @@ func newShape(d *dice) shape {
 			s.disk = k == "disk"
 		case "lies", "honest":
 			s.lies = k == "lies"
+		case "slow":
+			s.slow = true
 		}
 	}
 	s.fences = !d.chance("no fences", 6)
@@ -52,7 +56,7 @@ func (s shape) String() string {
 		word string
 	}{
 		{s.disk, "store on a disk"}, {!s.disk, "store in memory"}, {!s.disk && s.nodes == 2, "a witness"}, {s.fences, "fences"},
-		{s.dog, "watchdogs"}, {s.lies, "lies"},
+		{s.dog, "watchdogs"}, {s.lies, "lies"}, {s.slow, "a slow store"},
 	} {
 		if w.yes {
 			out += ", " + w.word

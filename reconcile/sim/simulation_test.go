@@ -16,7 +16,7 @@ import (
 var (
 	seeds = flag.Int("seeds", 30, "how many runs the search makes")
 	first = flag.Uint64("seed", 1, "the first seed; with -seeds 1 a run is made again")
-	kind  = flag.String("kind", "", "clusters of this kind only: two or three, disk or memory, lies or honest")
+	kind  = flag.String("kind", "", "clusters of this kind only: two or three, disk or memory, lies or honest, slow")
 	plant = flag.String("planted", "the fence is skipped", "plant the bugs whose names have this in them, or all, and find each")
 	until = flag.String("until", "", "make no more runs once one has shown a violation with this in it")
 	told  = flag.Bool("timeline", false, "print the timeline of every run")

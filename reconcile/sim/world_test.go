@@ -148,6 +148,9 @@ func (w *world) setTrouble() {
 		fenceFails: rate("fence fails", 3), fenceHangs: rate("fence hangs", 6), fenceLate: rate("fence late", 6), lingers: rate("lingers", 6),
 		slowDisk: rate("slow disk", 300), diskFails: rate("disk fails", 100),
 	}
+	if w.shape.slow {
+		w.trouble.slowCall = 3
+	}
 	if w.shape.lies {
 		w.trouble.fenceLies = 2
 	}
