@@ -43,9 +43,11 @@ var errNewer = errors.New("a disk knows a key that this node must not remove")
 // it takes that back.
 func (d reservable) reserve(ctx context.Context, want scsi.Key, nodes []string) error {
 	typ := reconcile.TypeFor(d.all)
+	missed := false
 	for round := range rounds {
 		keys, held, err := d.look(ctx)
 		if err != nil {
+			d.unlessHeld(want)
 			return err
 		}
 		alien := func(k scsi.Key) bool { return !k.Older(want) }
@@ -57,27 +59,28 @@ func (d reservable) reserve(ctx context.Context, want scsi.Key, nodes []string) 
 			return fmt.Errorf("%w: %s has %s — %s", errNewer, d.name, k.Words(want, nodes), reconcile.ClearReservations(d.name))
 		}
 		alone := !slices.ContainsFunc(keys, func(k scsi.Key) bool { return k != want })
-		if round > 0 && alone && len(keys) >= len(d.paths) && held.Key == want && held.Type.Serves(d.all) {
+		if round > 0 && !missed && alone && len(keys) >= len(d.paths) && d.good(want, keys, held) {
 			return nil
 		}
-		if err := d.step(ctx, round, want, typ, keys, held); err != nil {
-			if h, err := d.paths[0].Reservation(); err == nil && h.Key != want {
-				d.backOut(want)
+		if round == 0 || missed || count(keys, want) < len(d.paths) {
+			if missed, err = d.register(ctx, want, keys, missed); missed {
+				continue
 			}
+		}
+		if err == nil {
+			err = d.step(ctx, want, typ, keys, held)
+		}
+		if err != nil {
+			d.unlessHeld(want)
 			return err
 		}
 	}
 	return fmt.Errorf("%s shows another reservation after %d attempts to put it right — see who else registers with it: sg_persist --in --read-full-status /dev/%s", d.name, rounds, d.name)
 }
 
-// step brings the disk nearer to what it is to show. A conflict is no error: what was
-// read is not so any more, and is read again.
-func (d reservable) step(ctx context.Context, round int, want scsi.Key, typ scsi.Type, keys []scsi.Key, held scsi.Held) error {
-	if n := count(keys, want); round == 0 || n < len(d.paths) {
-		if err := d.register(ctx, want, n > 0); err != nil {
-			return err
-		}
-	}
+// step brings a disk that knows the key want nearer to what it is to show. A conflict
+// is no error: what was read is not so any more, and is read again.
+func (d reservable) step(ctx context.Context, want scsi.Key, typ scsi.Type, keys []scsi.Key, held scsi.Held) error {
 	mine := d.paths[0]
 	var seen []scsi.Key
 	for _, k := range keys {
@@ -92,36 +95,54 @@ func (d reservable) step(ctx context.Context, round int, want scsi.Key, typ scsi
 	switch {
 	case held.Key == 0:
 		return d.do(ctx, mine, scsi.Order{Action: scsi.Reserve, Key: want, Type: typ})
-	case held.Key == want && !held.Type.Serves(d.all):
+	case held.Key == want && !d.good(want, keys, held):
 		return d.do(ctx, mine, scsi.Order{Action: scsi.PreemptAndAbort, Key: want, Other: want, Type: typ})
 	}
 	return nil
 }
 
-// register makes the key known by every path. Where one of them has it, the others
-// follow only while it still has.
-func (d reservable) register(ctx context.Context, want scsi.Key, known bool) error {
-	rest := d.paths
-	if known {
-		rest = nil
-		for _, p := range d.paths {
-			switch err := d.give(ctx, p, scsi.Order{Action: scsi.Register, Key: want, Other: want, Persist: d.persist}); {
-			case errors.Is(err, scsi.ErrConflict):
-				rest = append(rest, p)
-			case err != nil:
-				return err
+// good reports whether a reservation that is held with the key want is of use by every
+// path. Where one path alone may write and several have the key, it may be another that
+// holds the disk, which this host has not got any more.
+func (d reservable) good(want scsi.Key, keys []scsi.Key, held scsi.Held) bool {
+	return held.Key == want && held.Type.Serves(d.all) && (held.Type != reconcile.WriteExclusive || count(keys, want) == 1)
+}
+
+// register makes the key known by every path. Where the disk knew this node by one of
+// them, each key is changed only while it is still there, and paths without one follow
+// only if another had it: a node that has slept, and whose keys were removed meanwhile,
+// is not to be let in with what it has mounted. missed: the disk knows it by none of
+// these paths. Only when that was seen before (again), and the disk still shows a key
+// of this node, it is by a path that this host has not got any more.
+func (d reservable) register(ctx context.Context, want scsi.Key, keys []scsi.Key, again bool) (missed bool, err error) {
+	own := slices.DeleteFunc(slices.Clone(keys), func(k scsi.Key) bool { return !k.Of(want) })
+	slices.Sort(own)
+	own = slices.Compact(own)
+	var rest []nexus
+	for _, p := range d.paths {
+		known := false
+		for _, k := range own {
+			err := d.give(ctx, p, scsi.Order{Action: scsi.Register, Key: k, Other: want, Persist: d.persist})
+			if err != nil && !errors.Is(err, scsi.ErrConflict) {
+				return false, err
+			}
+			if known = err == nil; known {
+				break
 			}
 		}
-		if len(rest) == len(d.paths) {
-			rest = d.paths // by a path that this host has not got any more
+		if !known {
+			rest = append(rest, p)
 		}
+	}
+	if len(own) > 0 && len(rest) == len(d.paths) && !again {
+		return true, nil
 	}
 	for _, p := range rest {
 		if err := d.do(ctx, p, scsi.Order{Action: scsi.RegisterAndIgnore, Other: want, Persist: d.persist}); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // release takes every key of this host's node off the disk, of whatever claim, and the
@@ -139,10 +160,15 @@ func (d reservable) release(ctx context.Context, own scsi.Key) error {
 		slices.Sort(keys)
 		for _, k := range slices.Compact(keys) {
 			if round > 1 { // a path has it that this host has not got any more
-				if err := d.do(ctx, d.paths[0], scsi.Order{Action: scsi.RegisterAndIgnore, Other: own, Persist: d.persist}); err != nil {
+				// No other key is brought: the epoch of own may be another's claim by now.
+				typ := reconcile.TypeFor(d.all)
+				if held.Key == k {
+					typ = held.Type
+				}
+				if err := d.do(ctx, d.paths[0], scsi.Order{Action: scsi.RegisterAndIgnore, Other: k, Persist: d.persist}); err != nil {
 					return err
 				}
-				if err := d.do(ctx, d.paths[0], scsi.Order{Action: scsi.PreemptAndAbort, Key: own, Other: k, Type: reconcile.TypeFor(d.all)}); err != nil {
+				if err := d.do(ctx, d.paths[0], scsi.Order{Action: scsi.PreemptAndAbort, Key: k, Other: k, Type: typ}); err != nil {
 					return err
 				}
 			}
@@ -159,6 +185,14 @@ func (d reservable) release(ctx context.Context, own scsi.Key) error {
 		}
 	}
 	return fmt.Errorf("%s still has a key of this host after %d attempts to take it off", d.name, rounds)
+}
+
+// unlessHeld takes this claim's key off again if the disk is not held with it: what came
+// before was perhaps carried out late, when another had the disk.
+func (d reservable) unlessHeld(want scsi.Key) {
+	if h, err := d.paths[0].Reservation(); err == nil && h.Key != want {
+		d.backOut(want)
+	}
 }
 
 // backOut takes this claim's key off again, where it does not hold the disk. The claim

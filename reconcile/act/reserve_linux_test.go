@@ -8,8 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"understudy/config"
 	"understudy/observers/scsi"
 	"understudy/reconcile"
@@ -169,6 +167,9 @@ func TestReserveInEveryState(t *testing.T) {
 				d.keys["beta0"] = keyOf(standby, 5)
 			},
 			"a path that this host has not got any more": func(d *lun) { d.keys["beta9"] = keyOf(standby, 5); d.holder, d.typ = "beta9", 5 },
+			"one that holds it alone": func(d *lun) {
+				d.keys["beta9"], d.holder, d.typ = keyOf(standby, 5), "beta9", reconcile.WriteExclusive
+			},
 			"another type": func(d *lun) { d.left(t, owner, paths, keyOf(owner, 4)); d.typ = 3 },
 			"ours, for one path": func(d *lun) {
 				d.keys["beta0"] = keyOf(standby, 5)
@@ -246,60 +247,122 @@ func TestReserveRefuses(t *testing.T) {
 // path not one write of it is taken from then on, whatever it still sends; with two,
 // none is when its call has ended. What the other has is never taken from it.
 func TestSleeperCannotTakeTheDiskBack(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		paths := rapid.IntRange(1, 2).Draw(t, "paths")
-		d := newLUN()
-		old, now := keyOf("alpha", 4), keyOf("beta", 5)
-		switch rapid.IntRange(0, 2).Draw(t, "before") {
-		case 1:
-			d.keys["beta0"], d.holder, d.typ = keyOf("beta", 3), "beta0", reconcile.TypeFor(paths)
-		case 2: // it is the owner, and puts back what was cleared
-			for i := range paths {
-				d.keys[fmt.Sprintf("alpha%d", i)] = old
+	for i := range 2 * 5 * 13 * 2 {
+		paths, before, sleeps, lost := 1+i%2, i/2%5, i/10%13, i/130 > 0
+		t.Run(fmt.Sprintf("%d paths/before %d/asleep before command %d/lease lost %v", paths, before, sleeps+1, lost), func(t *testing.T) {
+			sleeperCannotTakeTheDiskBack(t, paths, before, sleeps, lost)
+		})
+	}
+}
+
+func sleeperCannotTakeTheDiskBack(t *testing.T, paths, before, sleeps int, lost bool) {
+	d := newLUN()
+	old, now := keyOf("alpha", 4), keyOf("beta", 5)
+	switch before {
+	case 1:
+		d.keys["beta0"], d.holder, d.typ = keyOf("beta", 3), "beta0", reconcile.TypeFor(paths)
+	case 2: // it is the owner, and puts back what was cleared
+		for i := range paths {
+			d.keys[fmt.Sprintf("alpha%d", i)] = old
+		}
+	case 3: // a path of it has come back
+		d.keys["alpha0"], d.holder, d.typ = old, "alpha0", reconcile.TypeFor(paths)
+	case 4: // it claimed anew
+		for i := range paths {
+			d.keys[fmt.Sprintf("alpha%d", i)] = keyOf("alpha", 2)
+		}
+		d.holder, d.typ = "alpha0", reconcile.TypeFor(paths)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	n, slept := 0, false
+	check := func() {
+		if slept && d.keys[d.holder] != now {
+			t.Fatalf("the disk was taken back: %+v", *d)
+		}
+		for i := range paths {
+			if slept && paths == 1 && d.writable(fmt.Sprintf("alpha%d", i)) {
+				t.Fatalf("a write of the former owner would be taken: %+v", *d)
 			}
 		}
-		sleeps := rapid.IntRange(0, 12).Draw(t, "sleeps before command")
-		lost := rapid.Bool().Draw(t, "its lease is seen to be lost")
-		ctx, cancel := context.WithCancelCause(context.Background())
-		defer cancel(nil)
-		n, slept := 0, false
-		check := func() {
-			if slept && d.keys[d.holder] != now {
-				t.Fatalf("the disk was taken back: %+v", *d)
+	}
+	sleeper := d.from("alpha", paths, func() {
+		check()
+		if n++; n == sleeps+1 {
+			// While it sleeps the other takes the disk, whole.
+			if err := d.from("beta", paths, nil).reserve(context.Background(), now, reserveNodes); err != nil {
+				t.Fatalf("the other: %v", err)
 			}
-			for i := range paths {
-				if slept && paths == 1 && d.writable(fmt.Sprintf("alpha%d", i)) {
-					t.Fatalf("a write of the former owner would be taken: %+v", *d)
+			slept = true
+			if lost {
+				cancel(errors.New("lease lost"))
+			}
+		}
+	})
+	err := sleeper.reserve(ctx, old, reserveNodes)
+	check()
+	if slept && err == nil && n > sleeps+2 { // it looked at the disk at least once after it woke
+		t.Fatalf("it believes that the disk is its own: %+v", *d)
+	}
+	if slept && err != nil {
+		for i := range paths {
+			if d.writable(fmt.Sprintf("alpha%d", i)) {
+				t.Fatalf("after %v it may write: %+v", err, *d)
+			}
+		}
+	}
+	if !slept && err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSleeperWithMountsAndSeveralPaths: an owner looks at a disk that knows it, falls
+// asleep before it gives an order, and wakes when another has reserved the disk. It is
+// not registered again, not for a moment: what is mounted would be written then.
+func TestSleeperWithMountsAndSeveralPaths(t *testing.T) {
+	for name, had := range map[string]scsi.Key{"a path has come back": keyOf("alpha", 4), "claimed anew": keyOf("alpha", 3)} {
+		for sleeps := 1; sleeps <= 2; sleeps++ {
+			d, n := newLUN(), 0
+			d.keys["alpha0"], d.holder, d.typ = had, "alpha0", reconcile.WriteExclusiveRegistrantsOnly
+			check := func() {
+				if n > sleeps && (d.writable("alpha0") || d.writable("alpha1")) {
+					t.Fatalf("%s, asleep after command %d: a write of the former owner would be taken: %+v", name, sleeps, *d)
 				}
 			}
-		}
-		sleeper := d.from("alpha", paths, func() {
+			sleeper := d.from("alpha", 2, func() {
+				check()
+				if n++; n == sleeps+1 {
+					if err := d.from("beta", 2, nil).reserve(t.Context(), keyOf("beta", 5), reserveNodes); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			err := sleeper.reserve(t.Context(), keyOf("alpha", 4), reserveNodes)
 			check()
-			if n++; n == sleeps+1 {
-				// While it sleeps the other takes the disk, whole.
-				if err := d.from("beta", paths, nil).reserve(context.Background(), now, reserveNodes); err != nil {
-					t.Fatalf("the other: %v", err)
-				}
-				slept = true
-				if lost {
-					cancel(errors.New("lease lost"))
+			if !errors.Is(err, errNewer) {
+				t.Errorf("%s, asleep after command %d: %v", name, sleeps, err)
+			}
+		}
+	}
+}
+
+// TestReleaseBringsNoKey: a node takes off a key that it left by a path which it has not
+// got any more, while another has claimed the group and is about to reserve. What the
+// other finds meanwhile is never a key that it must not remove.
+func TestReleaseBringsNoKey(t *testing.T) {
+	for _, paths := range []int{1, 2} {
+		d := newLUN()
+		d.keys["alpha9"], d.holder, d.typ = keyOf("alpha", 4), "alpha9", reconcile.TypeFor(paths)
+		next := keyOf("beta", 5)
+		late := d.from("alpha", paths, func() {
+			for n, k := range d.keys {
+				if !k.Older(next) {
+					t.Fatalf("%s has %s", n, k)
 				}
 			}
 		})
-		err := sleeper.reserve(ctx, old, reserveNodes)
-		check()
-		if slept && err == nil && n > sleeps+2 { // it looked at the disk at least once after it woke
-			t.Fatalf("it believes that the disk is its own: %+v", *d)
+		if err := late.release(t.Context(), keyOf("alpha", 5)); err != nil || len(d.keys) > 0 || d.holder != "" {
+			t.Errorf("%d paths: %v, left %+v", paths, err, *d)
 		}
-		if slept && err != nil {
-			for i := range paths {
-				if d.writable(fmt.Sprintf("alpha%d", i)) {
-					t.Fatalf("after %v it may write: %+v", err, *d)
-				}
-			}
-		}
-		if !slept && err != nil {
-			t.Fatal(err)
-		}
-	})
+	}
 }
