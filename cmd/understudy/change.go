@@ -10,6 +10,7 @@ import (
 
 	"understudy/cmd/internal/api"
 	"understudy/config"
+	"understudy/reconcile/loop"
 )
 
 func changeCommand(c *common) *cobra.Command {
@@ -162,13 +163,17 @@ func (c *common) openChanger(node string, keys [][]byte, st store) *changer {
 
 // begins finds by which file this host was last run, and says by which the loop begins:
 // where that is another one than the file on disk, by its groups, until it is known
-// whether the file on disk counts.
-func (c *common) begins(cfg *config.Config, b *bundle) (former *bundle, formerCfg, begin *config.Config, err error) {
+// whether the file on disk counts. Where this host was on its way to that one, it goes on
+// from where it was.
+func (c *common) begins(cfg *config.Config, node string, b *bundle) (former *bundle, formerCfg, begin *config.Config, err error) {
 	if cfg.Lease.Store == config.StoreExternal {
 		return b, cfg, cfg, nil
 	}
 	former, formerCfg = c.lastInForce()
 	if former != nil && formerCfg.Hash != cfg.Hash && formerCfg.Cluster == cfg.Cluster {
+		if begin, ok := loop.Resume(c.stateDir, node, formerCfg, cfg); ok {
+			return former, formerCfg, begin, nil
+		}
 		return former, formerCfg, config.Rebased(formerCfg, cfg), nil
 	}
 	return b, cfg, cfg, c.keepInForce(b)

@@ -226,10 +226,7 @@ func (ch *changer) take(ctx context.Context, b *bundle, next *config.Config) {
 	former := ch.forceCfg
 	ch.boot, ch.bootCfg, ch.moving = b, next, true
 	ch.mu.Unlock()
-	err := ch.loop.Change(ctx, former, next, func() {
-		if err := ch.c.keepInForce(b); err != nil {
-			ch.log.Error("the file in force was not kept", "err", err)
-		}
+	err := ch.loop.Change(ctx, former, next, func() error { return ch.c.keepInForce(b) }, func() {
 		ch.mu.Lock()
 		ch.force, ch.forceCfg, ch.boot, ch.bootCfg, ch.moving = b, next, nil, nil, false
 		ch.mu.Unlock()

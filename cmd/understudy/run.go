@@ -106,7 +106,7 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if err := trust(c.stateDir); err != nil {
 		return err
 	}
-	former, formerCfg, begin, err := c.begins(same, disk)
+	former, formerCfg, begin, err := c.begins(same, node, disk)
 	if err != nil {
 		return err
 	}

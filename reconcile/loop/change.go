@@ -27,6 +27,8 @@ type change struct {
 	former, next *config.Config
 	done         []string             // groups that go by the next file
 	seen         map[string]fsm.Event // of the latest pass by what is in force now
+	node         string
+	keep         func() error
 	ended        func()
 }
 
@@ -46,15 +48,17 @@ var ErrChanging = errors.New("another changed file is being taken over here")
 func (l *Loop) config() *config.Config { return l.cfg.Load() }
 
 // Change takes next over from former, by which the host is now, and returns when it has
-// begun. ended is called in the loop's goroutine when all of it is in force here.
-func (l *Loop) Change(ctx context.Context, former, next *config.Config, ended func()) error {
+// begun. When nothing of former is here any more, keep is called in the loop's goroutine
+// until it succeeds: it records durably that next is in force, so that no later run takes
+// former for what this host goes by. Then ended is called there. Either may be nil.
+func (l *Loop) Change(ctx context.Context, former, next *config.Config, keep func() error, ended func()) error {
 	var err error
 	if err2 := l.do(ctx, func() {
 		if l.change != nil {
 			err = ErrChanging
 			return
 		}
-		ch := &change{former: former, next: next, ended: ended, done: l.doneBefore(former, next)}
+		ch := &change{former: former, next: next, node: l.opt.Node, keep: keep, ended: ended, done: l.doneBefore(former, next)}
 		l.change = ch
 		l.opt.Log.Info("changed file is taken over", "file", short(next.Hash), "former", short(former.Hash))
 		l.append(journal.Record{Kind: journal.Note, Why: fmt.Sprintf("the changed file %s is taken over from %s", short(next.Hash), short(former.Hash))})
@@ -68,8 +72,40 @@ func (l *Loop) Change(ctx context.Context, former, next *config.Config, ended fu
 
 func short(hash string) string { return hash[:min(8, len(hash))] }
 
-func (c *change) staged() *config.Config {
-	return config.Staged(c.former, c.next, func(group string) bool { return slices.Contains(c.done, group) })
+func (c *change) staged() *config.Config { return stagedFor(c.node, c.former, c.next, c.done) }
+
+// stagedFor is [config.Staged] for one node. A group that is not to be on it any more is
+// as the former file has it, and Gone, until nothing of it is here: by the next file
+// nobody would let go of it.
+func stagedFor(node string, former, next *config.Config, done []string) *config.Config {
+	c := config.Staged(former, next, func(group string) bool { return slices.Contains(done, group) })
+	for i := range c.Groups {
+		o := former.Group(c.Groups[i].Name)
+		if o == nil || o.Priority(node) < 0 || c.Groups[i].Priority(node) >= 0 || slices.Contains(done, o.Name) {
+			continue
+		}
+		c.Groups[i] = *o
+		c.Groups[i].Gone = true
+		c.Hooks = slices.DeleteFunc(c.Hooks, func(h config.Hook) bool { return h.Group == o.Name })
+		for _, h := range former.Hooks {
+			if h.Group == o.Name {
+				c.Hooks = append(c.Hooks, h)
+			}
+		}
+	}
+	return c
+}
+
+// Resume is what a node begins with that was ended on its way from one file to the next:
+// what goes by the next one already does so from the first pass on, or what was let go
+// would be taken up again, and be known to nobody afterwards. False if no run before this
+// one got so far.
+func Resume(stateDir, node string, former, next *config.Config) (*config.Config, bool) {
+	done := begun(stateDir, former, next)
+	if len(done) == 0 {
+		return nil, false
+	}
+	return stagedFor(node, former, next, done), true
 }
 
 // left says what is still to be done for it here.
@@ -151,7 +187,9 @@ func (l *Loop) settle(s *reconcile.Snapshot) bool {
 		}
 		l.put(ch.staged())
 		return true
-	case !waits && (len(ch.done) == 0 || l.keepChange(changeDone{})):
+	case waits:
+	case !l.keepNext(ch) || !l.keepChange(changeDone{}): // in this order: how far it has got is of use until then
+	default:
 		l.change = nil
 		l.put(ch.next)
 		l.opt.Log.Info("changed file is in force", "file", short(ch.next.Hash))
@@ -164,13 +202,30 @@ func (l *Loop) settle(s *reconcile.Snapshot) bool {
 	return false
 }
 
+// keepNext records that the next file is in force. What could not be kept is tried again
+// by the next pass.
+func (l *Loop) keepNext(ch *change) bool {
+	if ch.keep == nil {
+		return true
+	}
+	if err := ch.keep(); err != nil {
+		l.opt.Log.Error("the file in force was not kept", "err", err)
+		return false
+	}
+	return true
+}
+
 // doneBefore is how far a run before this one got with the same change.
 func (l *Loop) doneBefore(former, next *config.Config) []string {
+	return begun(l.opt.StateDir, former, next)
+}
+
+func begun(stateDir string, former, next *config.Config) []string {
 	var was changeDone
-	if l.opt.StateDir == "" {
+	if stateDir == "" {
 		return nil
 	}
-	if _, err := journal.LoadState(l.opt.StateDir, changeFile, &was); err != nil || was.Former != former.Hash || was.Hash != next.Hash {
+	if _, err := journal.LoadState(stateDir, changeFile, &was); err != nil || was.Former != former.Hash || was.Hash != next.Hash {
 		return nil
 	}
 	return was.Done

@@ -31,7 +31,7 @@ func (b *bed) takes(t *testing.T, replace ...string) *bool {
 		t.Fatal(err)
 	}
 	former, ended := b.loop.config(), new(bool)
-	if err := b.loop.Change(t.Context(), former, next, func() { *ended = true }); err != nil {
+	if err := b.loop.Change(t.Context(), former, next, nil, func() { *ended = true }); err != nil {
 		t.Fatal(err)
 	}
 	b.settle()
@@ -109,14 +109,14 @@ func TestChangeRemovesAGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		ended := false
-		if err := b.loop.Change(t.Context(), b.loop.config(), next, func() { ended = true }); err != nil {
+		if err := b.loop.Change(t.Context(), b.loop.config(), next, nil, func() { ended = true }); err != nil {
 			t.Fatal(err)
 		}
 		b.settle()
 		if ended || b.loop.config().Group("files") == nil || !strings.Contains(b.status.Changing, "files") {
 			t.Errorf("forgotten before it was let go: %q", b.status.Changing)
 		}
-		if err := b.loop.Change(t.Context(), b.loop.config(), next, nil); !errors.Is(err, ErrChanging) {
+		if err := b.loop.Change(t.Context(), b.loop.config(), next, nil, nil); !errors.Is(err, ErrChanging) {
 			t.Errorf("a second change: %v", err)
 		}
 		b.mu.Lock()
@@ -157,13 +157,59 @@ func TestChangeGoesOnAfterARestart(t *testing.T) {
 		}
 		b.start(t)
 		ended := false
-		if err := b.loop.Change(t.Context(), former, next, func() { ended = true }); err != nil {
+		if err := b.loop.Change(t.Context(), former, next, nil, func() { ended = true }); err != nil {
 			t.Fatal(err)
 		}
 		b.settle()
 		b.wants(t, fsm.Owner, "")
 		if !ended || b.loop.doneBefore(former, next) != nil {
 			t.Errorf("in force: %v; kept: %v", ended, b.loop.doneBefore(former, next))
+		}
+	})
+}
+
+// A group that is not to be on this node any more, which took it over while the file was
+// voted on, is let go and signed off: by the changed file nobody here would look at it.
+func TestChangeTakesAHeldGroupOffThisNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.follow()
+		b.start(t)
+		ended := b.takes(t, `["alpha", "beta"]`, `["beta"]`)
+		b.wants(t, fsm.Rejoining, "stop server, drop svc, unmount /srv/shared, release /dev/shared0, prove files, sign off files")
+		if c := b.w.Store.Claims["files"]; !*ended || !c.Released {
+			t.Errorf("in force: %v; claim: %+v", *ended, c)
+		}
+	})
+}
+
+// A file that could not be recorded as the one in force is not: a later run would go by
+// the former one, whose disks another group may have by then.
+func TestChangeIsInForceWhenItIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.loop.opt.StateDir = t.TempDir()
+		b.follow()
+		b.start(t)
+		former := b.loop.config()
+		next, err := config.Parse("test.toml", []byte(strings.Replace(file, "/dev/shared0", "/dev/shared1", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		full, ended := errors.New("no space left on device"), false
+		if err := b.loop.Change(t.Context(), former, next, func() error { return full }, func() { ended = true }); err != nil {
+			t.Fatal(err)
+		}
+		b.settle()
+		b.settle()
+		begin, going := Resume(b.loop.opt.StateDir, "alpha", former, next)
+		if ended || b.status.Changing == "" || !going || begin.Groups[0].Filesystems[0].Device != "/dev/shared1" || begin.Groups[0].Shed != nil {
+			t.Fatalf("in force: %v; status: %q; a restart begins with %+v", ended, b.status.Changing, begin)
+		}
+		full = nil
+		b.settle()
+		if _, going := Resume(b.loop.opt.StateDir, "alpha", former, next); !ended || going {
+			t.Errorf("in force: %v; goes on: %v", ended, going)
 		}
 	})
 }
