@@ -291,9 +291,10 @@ const (
 	RebootByUnderstudy RebootPolicy = "automatic" // the node does it itself, after the stop
 )
 
-// Home is the node the group belongs to, "" for a rotating group.
+// Home is the node the group belongs to, "" for a rotating group and for one of a
+// refused file that names no nodes.
 func (g *Group) Home() string {
-	if g.Policy == Rotating {
+	if g.Policy == Rotating || len(g.Nodes) == 0 {
 		return ""
 	}
 	return g.Nodes[0]
