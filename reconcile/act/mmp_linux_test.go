@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"understudy/config"
 	"understudy/reconcile"
 )
@@ -88,4 +90,22 @@ func TestMultiMountProtectionIsDemanded(t *testing.T) {
 	fs := config.Filesystem{Mount: dir + "/here", Device: loop(t, image), Type: "ext4", RequireMMP: true}
 	err := newHost(t).Do(within(t, time.Minute), reconcile.MountFS{FS: fs})
 	wantError(t, err, "cannot mount "+fs.Device, "no multi-mount protection", "tune2fs -O mmp")
+}
+
+// A device that something on this host holds is refused with the same errno. Nobody else
+// is blamed for it, whatever a host that has crashed left in the block.
+func TestHeldHereIsNotMountedTwice(t *testing.T) {
+	dir := t.TempDir()
+	image := filepath.Join(dir, "image")
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-O", "mmp", image, "16M").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	fs := config.Filesystem{Mount: dir + "/here", Device: loop(t, image), Type: "ext4"}
+	held, err := unix.Open(fs.Device, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(held)
+	err = newHost(t).Do(within(t, time.Minute), reconcile.MountFS{FS: fs})
+	wantError(t, err, "cannot mount "+fs.Device, "something on this host holds the device", "lsblk "+fs.Device)
 }

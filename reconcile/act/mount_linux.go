@@ -227,7 +227,8 @@ func (h *Host) explain(errno unix.Errno, fs config.Filesystem, sb superblock) er
 		if sb.mmp && sb.mmpOffset > 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			if b, err := h.readAt(ctx, fs.Device, sb.mmpOffset, 1024); err == nil {
+			// What something here holds is refused before the block is looked at.
+			if b, err := h.readAt(ctx, fs.Device, sb.mmpOffset, 1024); err == nil && h.openExclusively(ctx, fs.Device) == nil {
 				if who := mmpHolder(b); who != "" {
 					return fmt.Errorf("%w: another host has it mounted, or checks it: %s — unmount it there, or see that this host is off", errno, who)
 				}
