@@ -75,7 +75,7 @@ func shedOf(o, n *Group) *Shed {
 	fresh := added(o, n)
 	for _, fs := range o.Filesystems {
 		i := slices.IndexFunc(n.Filesystems, func(x Filesystem) bool { return x.Mount == fs.Mount })
-		if i < 0 || !alike(fs, n.Filesystems[i]) {
+		if i < 0 || !alike(fs.mounted(), n.Filesystems[i].mounted()) {
 			s.Filesystems = append(s.Filesystems, fs.Mount)
 		}
 	}
@@ -132,6 +132,13 @@ func added(o, n *Group) []string {
 		}
 	}
 	return out
+}
+
+// mounted is what matters of a file system to one that is mounted: what a mount demands
+// is asked at the next.
+func (fs Filesystem) mounted() Filesystem {
+	fs.RequireMMP = false
+	return fs
 }
 
 // restarts reports whether what differs between two declarations of an application
