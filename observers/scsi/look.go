@@ -103,23 +103,52 @@ func readAll(sys System, a Ask) []reconcile.Reservation {
 	}
 	var out []reconcile.Reservation
 	for _, u := range units {
-		r := reconcile.Reservation{Object: a.Object, Disk: u.Name(), Paths: len(u.Paths), Up: len(u.Up)}
-		for _, path := range u.Up {
-			err := reading(path, &r)
-			if r.Why = ""; err == nil {
-				break
-			}
-			r.Why = u.Name() + ": " + err.Error()
-		}
+		r := readUnit(u, func(path string) (reader, error) { return Open(path) })
+		r.Object = a.Object
 		out = append(out, r)
 	}
 	return out
 }
 
+// reader is a path that is read from.
+type reader interface {
+	Keys() (Keys, error)
+	Reservation() (Held, error)
+	Close() error
+}
+
+// readUnit reads what one disk says by the first of its paths that answers. Where it
+// knows fewer registrations than paths that work as far as the kernel knows, each is
+// asked: one that does not answer cannot be registered, and is not counted as Up.
+func readUnit(u Unit, open func(string) (reader, error)) reconcile.Reservation {
+	r := reconcile.Reservation{Disk: u.Name(), Paths: len(u.Paths), Up: len(u.Up)}
+	for _, path := range u.Up {
+		err := reading(path, open, &r)
+		if r.Why = ""; err == nil {
+			break
+		}
+		r.Why = u.Name() + ": " + err.Error()
+	}
+	if r.Why != "" || len(r.Keys) == 0 || len(r.Keys) >= r.Up {
+		return r
+	}
+	answering := 0
+	for _, path := range u.Up {
+		if d, err := open(path); err == nil {
+			if _, err := d.Keys(); err == nil {
+				answering++
+			}
+			d.Close()
+		}
+	}
+	r.Up = max(answering, 1) // one has answered above
+	return r
+}
+
 // reading reads keys and reservation by one path. They are read twice around each other: what
 // changed in between is no state that the disk was in.
-func reading(path string, r *reconcile.Reservation) error {
-	d, err := Open(path)
+func reading(path string, open func(string) (reader, error), r *reconcile.Reservation) error {
+	d, err := open(path)
 	if err != nil {
 		return err
 	}

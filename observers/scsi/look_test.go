@@ -62,3 +62,39 @@ func TestLookBelowNothing(t *testing.T) {
 		}
 	}
 }
+
+// oneDisk is a path to a disk with some registrations. It does not answer where the
+// array does not show the disk by it.
+type oneDisk struct {
+	keys []Key
+	err  error
+}
+
+func (d oneDisk) Keys() (Keys, error)        { return Keys{Keys: d.keys}, d.err }
+func (d oneDisk) Reservation() (Held, error) { return Held{Key: d.keys[0], Type: 5}, d.err }
+func (d oneDisk) Close() error               { return nil }
+
+// TestLookCountsPathsThatAnswer: a path that the kernel calls running, and by which the
+// disk says nothing, cannot be registered; it is none to wait for.
+func TestLookCountsPathsThatAnswer(t *testing.T) {
+	silent := &StatusError{Status: checkCondition, Sense: illegalRequest, ASC: 0x25}
+	paths := map[string]oneDisk{"/dev/sda": {err: silent}, "/dev/sdb": {keys: []Key{7}}, "/dev/sdc": {keys: []Key{7}}}
+	for _, tc := range []struct {
+		up   []string
+		want int
+	}{
+		{[]string{"/dev/sda", "/dev/sdb"}, 1},
+		{[]string{"/dev/sdb", "/dev/sda"}, 1},
+		{[]string{"/dev/sdb", "/dev/sdc"}, 2}, // one is to be registered yet
+		{[]string{"/dev/sdb"}, 1},
+	} {
+		r := readUnit(Unit{Paths: tc.up, Up: tc.up}, func(path string) (reader, error) { return paths[path], nil })
+		if r.Why != "" || r.Up != tc.want || r.Paths != len(tc.up) || len(r.Keys) != 1 {
+			t.Errorf("%v: %+v", tc.up, r)
+		}
+	}
+	r := readUnit(Unit{Paths: []string{"/dev/sda"}, Up: []string{"/dev/sda"}}, func(path string) (reader, error) { return paths[path], nil })
+	if !strings.HasPrefix(r.Why, "sda: the disk does not know this command") {
+		t.Errorf("%+v", r)
+	}
+}
