@@ -90,7 +90,9 @@ func (b *builder) external(f *fileLease, l *Lease) {
 		b.notFor(g.FailoverWindow.set, g.FailoverWindow.line, "group "+g.name+": failover_window", l.Store)
 		moves := !g.lacks("address", len(g.Address)) || !g.lacks("aggregate", len(g.Aggregate)) || g.bad
 		for k := range g.Filesystem {
-			moves = moves || !g.Filesystem[k].Local.or(false)
+			fs := &g.Filesystem[k]
+			moves = moves || !fs.Local.or(false)
+			b.notFor(fs.MMP.set && !fs.Local.or(false), fs.MMP.line, "group "+g.name+": filesystem "+fs.Mount.or("")+": mmp", l.Store)
 		}
 		if !moves {
 			b.add(ruleRequired, g.line, `write [[group.`+bare(g.name)+`.address]] or [[group.`+bare(g.name)+`.filesystem]]`,
