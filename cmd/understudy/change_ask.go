@@ -123,6 +123,9 @@ func (ch *changer) fit(s *reconcile.Snapshot, cfg *config.Config, without []stri
 				return blocked("cannot do without %s: it holds %s, and would go on by the file of before", name, g)
 			}
 		}
+		if s.Store.Value.Live[name] != "" {
+			return blocked("cannot do without %s: its lease has not ended yet, so that it may still take something by the file of before — ask again in %s", name, cfg.Lease.TTL)
+		}
 	}
 	for _, n := range cfg.Nodes {
 		if n.Name == ch.node || slices.Contains(without, n.Name) {

@@ -211,7 +211,11 @@ func (ch *changer) takeBoot(ctx context.Context, s *reconcile.Snapshot) string {
 	ch.mu.Lock()
 	b, cfg, was := ch.boot, ch.bootCfg, ch.forceCfg
 	ch.mu.Unlock()
-	for _, g := range config.Moves(was, cfg) {
+	from := config.Moves(was, cfg)
+	for _, d := range sameDisks(was, cfg) {
+		from = append(from, d.from)
+	}
+	for _, g := range from {
 		if c := s.Store.Value.Claims[g]; c.Epoch > 0 && !c.Released {
 			return fmt.Sprintf("the file on disk (%.8s) gives what group %s has to another group, and %s holds it — stop it there first: the groups go on by the file before (%.8s)", cfg.Hash, g, c.Holder, was.Hash)
 		}
@@ -276,10 +280,12 @@ func (ch *changer) fetch(ctx context.Context, s *reconcile.Snapshot, rec reconci
 	if err := trust(commands(next, ch.node)...); err != nil {
 		return cannot(err)
 	}
-	if err := ch.c.install(b); err != nil {
-		return cannot(err)
+	if _, disk, err := ch.c.onDisk(); err != nil || disk.Hash != next.Hash { // it may have been there since the last try
+		if err := ch.c.install(b); err != nil {
+			return cannot(err)
+		}
+		ch.note(fmt.Sprintf("the file that counts (%.8s) was written to %s", rec.Hash, ch.c.config))
 	}
-	ch.note(fmt.Sprintf("the file that counts (%.8s) was written to %s", rec.Hash, ch.c.config))
 	if fixed := config.Fixed(force, next, ch.c.config, b.File); len(fixed) > 0 {
 		return fmt.Sprintf("the file that counts (%.8s) is on disk, and the running one (%.8s) has another %s — restart understudy on this node", rec.Hash, force.Hash, fixed[0].Message)
 	}

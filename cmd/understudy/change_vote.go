@@ -109,6 +109,9 @@ func (ch *changer) refuses(ctx context.Context, s *reconcile.Snapshot, force, ne
 	if fixed := config.Fixed(force, next, ch.c.config, b.File); len(fixed) > 0 {
 		return fixed[0].String()
 	}
+	if d := sameDisks(force, next); len(d) > 0 {
+		return fmt.Sprintf("%s%s of group %s is the disk that group %s has as %s in the file in force — make it two changes: first without it, then with it where it is to be", at(d[0].is), d[0].is, d[0].to, d[0].from, d[0].was)
+	}
 	st := ch.state()
 	staged := config.Staged(force, next, nil)
 	for i := range force.Groups {

@@ -164,9 +164,13 @@ func TestChangeWithANodeOffAndWithAKilledCoordinator(t *testing.T) {
 		code, out := b.change(lab.Alpha, "--file", "/root/new.toml", "--apply")
 		return code == 4 && strings.Contains(out, "--without beta"), nil
 	}))
-	if code, out := b.change(lab.Alpha, "--file", "/root/new.toml", "--apply", "--without", "beta"); code != 0 {
-		t.Fatalf("change --without beta: exit %d: %s", code, out)
-	}
+	b.must(b.Wait(ctx, "the change without beta, whose lease has ended", func(context.Context) (bool, error) {
+		code, out := b.change(lab.Alpha, "--file", "/root/new.toml", "--apply", "--without", "beta")
+		if code != 0 && !strings.Contains(out, "its lease has not ended yet") {
+			t.Fatalf("change --without beta: exit %d: %s", code, out)
+		}
+		return code == 0, nil
+	}))
 	b.must(b.Start(b.ctx, lab.Beta)) // with the file of its installation
 	second := b.counting("")
 	if second == first {
