@@ -125,7 +125,13 @@ func announce4(l netlink.Link, ip netip.Addr) error {
 
 // announce6 sends an unsolicited neighbour advertisement (RFC 4861, 7.2.6) from
 // the address itself, with the override flag, to all nodes.
-func announce6(l netlink.Link, ip netip.Addr) error {
+func announce6(l netlink.Link, ip netip.Addr) error { return advertise(l, ip, neighbourHops) }
+
+// neighbourHops is the hop limit of all that neighbours tell each other: no router passes
+// on what has it (RFC 4861, 7.1).
+const neighbourHops = 255
+
+func advertise(l netlink.Link, ip netip.Addr, hops int) error {
 	a := l.Attrs()
 	fail := func(err error) error { return fmt.Errorf("cannot announce %s on %s: %w", ip, a.Name, err) }
 	conn, err := icmp.ListenPacket("ip6:ipv6-icmp", ip.WithZone(a.Name).String())
@@ -138,7 +144,7 @@ func announce6(l netlink.Link, ip netip.Addr) error {
 	defer conn.Close()
 	p := conn.IPv6PacketConn()
 	ifi := &net.Interface{Index: a.Index, Name: a.Name}
-	if err := errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastHopLimit(255), p.SetMulticastLoopback(false)); err != nil {
+	if err := errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastHopLimit(hops), p.SetMulticastLoopback(false)); err != nil {
 		return fail(err)
 	}
 	body := []byte{0x20, 0, 0, 0} // override
@@ -200,7 +206,7 @@ func (h *Host) burst(l netlink.Link, ip netip.Addr, unprobed bool) {
 				if o.addr.LinkIndex != l.Attrs().Index {
 					continue
 				}
-				if err := announce(l, ip); err != nil {
+				if err := announce(o.link, ip); err != nil { // a bond may have another hardware address by now
 					h.log.Warn("address could not be announced", "address", ip, "link", l.Attrs().Name, "err", err)
 				}
 			}

@@ -76,12 +76,12 @@ func (h *Host) defend(ctx context.Context, c *contest, l netlink.Link, ip netip.
 	began := time.Now()
 	tell := func() bool {
 		on, err := holdersOfAddress(ip)
-		here := slices.ContainsFunc(on, func(o held) bool { return o.addr.LinkIndex == l.Attrs().Index })
-		if err == nil && !here || ctx.Err() != nil {
+		here := slices.IndexFunc(on, func(o held) bool { return o.addr.LinkIndex == l.Attrs().Index })
+		if err == nil && here < 0 || ctx.Err() != nil {
 			return false
 		}
 		if err == nil {
-			err = announce(l, ip)
+			err = announce(on[here].link, ip) // a bond may have another hardware address by now
 		}
 		if err != nil {
 			h.log.Warn("address could not be announced", "address", ip, "link", name, "err", err)
@@ -146,7 +146,7 @@ func inquire(l netlink.Link, ip netip.Addr) error {
 	none.SetAll(true)
 	p := conn.IPv6PacketConn()
 	ifi := &net.Interface{Index: a.Index, Name: a.Name}
-	for _, err := range []error{p.SetICMPFilter(&none), p.SetMulticastInterface(ifi), p.SetMulticastHopLimit(255), p.SetMulticastLoopback(false)} {
+	for _, err := range []error{p.SetICMPFilter(&none), p.SetMulticastInterface(ifi), p.SetMulticastHopLimit(neighbourHops), p.SetMulticastLoopback(false)} {
 		if err != nil {
 			return fail(err)
 		}

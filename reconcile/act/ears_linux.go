@@ -109,9 +109,9 @@ func (o *ear) over() bool {
 func (e *ears) listen(ctx context.Context, l netlink.Link, addrs []netip.Addr) *ear {
 	ctx, cancel := context.WithCancel(ctx)
 	o := &ear{addrs: addrs, cancel: cancel, ended: make(chan struct{})}
+	own := &hardware{read: ownMACs}
 	foreign := func(ip netip.Addr, mac net.HardwareAddr) {
-		own, err := ownMACs()
-		if err == nil && !slices.ContainsFunc(own, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }) {
+		if is, err := own.has(mac); err == nil && !is {
 			e.h.contested(l, ip, mac)
 		}
 	}
@@ -132,6 +132,29 @@ func (e *ears) listen(ctx context.Context, l netlink.Link, addrs []netip.Addr) *
 	}
 	e.working.Go(func() { hearing.Wait(); close(o.ended) })
 	return o
+}
+
+// readAgain is how often the hardware addresses of this host are read at most: a flood of
+// claims must not cost a reading of all links for each.
+const readAgain = 50 * time.Millisecond
+
+// hardware is what the hardware addresses of this host were a moment ago.
+type hardware struct {
+	read func() ([]net.HardwareAddr, error)
+	mu   sync.Mutex // guards what follows
+	at   time.Time
+	macs []net.HardwareAddr
+	err  error
+}
+
+func (o *hardware) has(mac net.HardwareAddr) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at.IsZero() || time.Since(o.at) >= readAgain {
+		o.macs, o.err = o.read()
+		o.at = time.Now()
+	}
+	return slices.ContainsFunc(o.macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }), o.err
 }
 
 // nothing is a filter for a socket that only sends.
@@ -188,7 +211,8 @@ func hear4(ctx context.Context, l netlink.Link, addrs []netip.Addr, foreign func
 }
 
 // hear6 calls foreign for every neighbour advertisement that comes over a link and names
-// one of the addresses with a hardware address, until ctx ends.
+// one of the addresses with a hardware address, until ctx ends. What has passed a router
+// is none: the kernel would not believe it either (RFC 4861, 7.1.2).
 func hear6(ctx context.Context, l netlink.Link, addrs []netip.Addr, foreign func(netip.Addr, net.HardwareAddr)) error {
 	conn, err := icmp.ListenPacket("ip6:ipv6-icmp", "::")
 	if err != nil {
@@ -199,7 +223,7 @@ func hear6(ctx context.Context, l netlink.Link, addrs []netip.Addr, foreign func
 	only.SetAll(true)
 	only.Accept(ipv6.ICMPTypeNeighborAdvertisement)
 	p := conn.IPv6PacketConn()
-	for _, err := range []error{p.SetICMPFilter(&only), p.SetControlMessage(ipv6.FlagInterface, true)} {
+	for _, err := range []error{p.SetICMPFilter(&only), p.SetControlMessage(ipv6.FlagInterface|ipv6.FlagHopLimit, true)} {
 		if err != nil {
 			return fmt.Errorf("cannot listen for neighbour advertisements: %w", err)
 		}
@@ -212,7 +236,7 @@ func hear6(ctx context.Context, l netlink.Link, addrs []netip.Addr, foreign func
 		if err != nil {
 			return err
 		}
-		if cm == nil || cm.IfIndex != l.Attrs().Index {
+		if cm == nil || cm.IfIndex != l.Attrs().Index || cm.HopLimit != neighbourHops {
 			continue
 		}
 		if ip, mac, ok := parseAdvertisement(buf[:n]); ok && slices.Contains(addrs, ip) {
