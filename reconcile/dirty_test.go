@@ -16,11 +16,13 @@ func TestAwayIsSparedWhileItsLeaseLasts(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		away, live bool
+		silent     time.Duration
 		fence      bool
 	}{
-		{"away, its lease lasts", true, true, false},
-		{"away, its lease has ended", true, false, true},
-		{"silent without a word", false, true, true},
+		{"away, its lease lasts", true, true, time.Second, false},
+		{"away, its lease has ended", true, false, time.Second, true},
+		{"silent without a word", false, true, time.Second, true},
+		{"back, and not heard", true, true, time.Minute, true}, // its lease is renewed, for ever
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file, err := clusterFile(&dfsCluster)
@@ -40,6 +42,9 @@ func TestAwayIsSparedWhileItsLeaseLasts(t *testing.T) {
 					continue
 				}
 				s.Peers[i].Status.Away = c.away
+				for k := range s.Peers[i].Links {
+					s.Peers[i].Links[k].Age = c.silent
+				}
 				if c.live {
 					s.Store.Value.Live["alpha"] = s.Peers[i].BootID
 				}

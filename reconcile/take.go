@@ -136,7 +136,7 @@ func mayTake(c *config.Config, g *config.Group, s *Snapshot) taking {
 	if !proven && (claim.Holder == s.Node || peer.State != PeerSilent) {
 		return taking{Waits: append(recorded(claim, s), unheard(claim, peer)...)}
 	}
-	if r, ok := awaitsReturn(s, claim, peer); ok && !proven {
+	if r, ok := awaitsReturn(c, s, claim, peer); ok && !proven {
 		return taking{Waits: append(recorded(claim, s), r)}
 	}
 	if r, ok := order(s, Stopped, g.Name); ok && !asked(g, s, claim) {
@@ -200,8 +200,12 @@ func recorded(claim Claim, s *Snapshot) []Reason {
 }
 
 // awaitsReturn says what is waited for while the program of the holder is away on
-// purpose and its groups are up: its lease is what it has to come back.
-func awaitsReturn(s *Snapshot, claim Claim, p Peer) (Reason, bool) {
+// purpose and its groups are up: its lease is what it has to come back. A lease that goes
+// on for much longer is renewed: the program is there again, and is silent like any other.
+func awaitsReturn(c *config.Config, s *Snapshot, claim Claim, p Peer) (Reason, bool) {
+	if silence(p) > 2*c.Lease.TTL {
+		return Reason{}, false
+	}
 	if p.State != PeerSilent || !p.Status.Away || p.BootID != claim.BootID || s.Store.Value.Live[claim.Holder] != claim.BootID {
 		return Reason{}, false
 	}
