@@ -287,7 +287,7 @@ func (ch *changer) fetch(ctx context.Context, s *reconcile.Snapshot, rec reconci
 		ch.note(fmt.Sprintf("the file that counts (%.8s) was written to %s", rec.Hash, ch.c.config))
 	}
 	if fixed := config.Fixed(force, next, ch.c.config, b.File); len(fixed) > 0 {
-		return fmt.Sprintf("the file that counts (%.8s) is on disk, and the running one (%.8s) has another %s — restart understudy on this node", rec.Hash, force.Hash, fixed[0].Message)
+		return fmt.Sprintf("the file that counts (%.8s) is on disk and cannot be taken over from the one in force here (%.8s): %s — restart understudy on this node", rec.Hash, force.Hash, fixed[0].Message)
 	}
 	ch.take(ctx, b, next)
 	return ""

@@ -15,6 +15,10 @@ import (
 	"understudy/reconcile/prepare"
 )
 
+// lookLimit bounds the look at this host before it answers: it is less than the others
+// wait.
+const lookLimit = voteLimit / 3
+
 // proposal answers a file that is being voted on, once, and takes back what nobody ends.
 func (ch *changer) proposal(ctx context.Context, s *reconcile.Snapshot, rec reconcile.FileRecord) {
 	p := rec.Next
@@ -152,6 +156,8 @@ func (ch *changer) refuses(ctx context.Context, s *reconcile.Snapshot, force, ne
 // missing says what of a changed file this host lacks that it does not lack already.
 func (ch *changer) missing(ctx context.Context, force, next *config.Config, at func(string) string) string {
 	blocked := func(cfg *config.Config) (map[string]prepare.Item, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, fmt.Errorf("looking at this host took more than %s", lookLimit))
+		defer cancel()
 		f, err := ch.c.facts(ctx, cfg, ch.node, "", "")
 		if err != nil {
 			return nil, err

@@ -65,6 +65,21 @@ func checkFences(ctx context.Context, cfg *config.Config, node string) []fenceAn
 		})
 	}
 	_ = tasks.Wait() // none fails
+	return inDoubt(out)
+}
+
+// inDoubt makes a warning of what is wrong with one method where another of the node
+// works: it would be tried next.
+func inDoubt(out []fenceAnswer) []fenceAnswer {
+	works := map[string]bool{}
+	for _, a := range out {
+		works[a.Node] = works[a.Node] || a.State != "unknown" && a.Severity != config.Error
+	}
+	for i := range out {
+		if a := &out[i]; a.Severity == config.Error && works[a.Node] {
+			a.Severity, a.WayOut = config.Warning, "mend it: another method of "+a.Node+" answers"
+		}
+	}
 	return out
 }
 
@@ -73,7 +88,7 @@ func (a *fenceAnswer) ask(ctx context.Context, m config.Fence, node string) {
 	switch {
 	case err != nil:
 		a.Severity, a.Message = config.Error, err.Error()
-		a.WayOut = "mend it: without a fence that answers nobody takes over from a silent " + a.Node
+		a.WayOut = "mend it: no fence of " + a.Node + " can be relied on"
 	case on:
 		a.State = "on"
 	default:

@@ -42,8 +42,8 @@ func (l *Loop) guard(s *reconcile.Snapshot, decisions map[string]reconcile.Decis
 		// A claim of this boot that an earlier run left behind: its release may have been
 		// under way and not proved.
 		l.read = true
-		for group := range decisions {
-			if c := s.Store.Value.Claims[group]; c.Epoch > 0 && !c.Released && c.Holder == s.Node && c.BootID == s.BootID {
+		for group, c := range s.Store.Value.Claims { // also of a group that only a changed file has
+			if c.Epoch > 0 && !c.Released && c.Holder == s.Node && c.BootID == s.BootID {
 				l.had[group], l.touched[group] = true, true
 			}
 		}
