@@ -220,6 +220,9 @@ func (l *Loop) step(ctx context.Context, group string, s reconcile.Step, sp reco
 // claimVerb is that of the step that takes a claim.
 var claimVerb = reconcile.TakeClaim{}.Spec().Verb
 
+// reserveVerb is that of the step that reserves disks.
+var reserveVerb = reconcile.Reserve{}.Spec().Verb
+
 // finished takes the outcome of a flight into what is remembered.
 func (l *Loop) finished(o outcome) {
 	if l.flights[o.group] == o.flight {
@@ -257,6 +260,9 @@ func (l *Loop) finished(o outcome) {
 		case o.verb == claimVerb:
 			// What this node has let go it claims anew, and the store does not take that
 			// now: nothing here is at fault, and no other node would fare better.
+		case o.verb == reserveVerb && o.flight.owned && m.Whole > 0 && m.Whole == l.held[o.group] && !starts(o.flight.plan):
+			// All of it runs, and an extra lock is to be put back. A path that comes and
+			// goes must not end what is well: it is tried again, and told.
 		case o.claimed && o.flight.plan.Goal == reconcile.Hold && !l.tryHere(o, &m):
 			// Half acquired is not a state to stay in: the next pass yields,
 			// undoes in reverse, and signs off, so that another node may try.
