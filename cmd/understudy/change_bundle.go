@@ -262,6 +262,17 @@ func (c *common) install(b *bundle) error {
 		}
 		return syncFolder(filepath.Dir(path))
 	}
+	if len(files) == 1 {
+		return put(main, b.File)
+	}
+	// A power cut may leave some of them old and some new: the next start puts the rest.
+	was, err := os.ReadFile(main)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := journal.SaveState(c.stateDir, installState, &installing{Bundle: b, Was: was}); err != nil {
+		return err
+	}
 	for path, data := range files {
 		if path != main {
 			if err := put(path, data); err != nil {
@@ -269,7 +280,44 @@ func (c *common) install(b *bundle) error {
 			}
 		}
 	}
-	return put(main, b.File)
+	if err := put(main, b.File); err != nil {
+		return err
+	}
+	return journal.SaveState(c.stateDir, installState, &installing{})
+}
+
+// installState is the name under which is kept what is being put where the file lies.
+const installState = "install"
+
+// installing is a bundle of several files that are put in their places one after the
+// other, and what the main one was before. The zero value: none is.
+type installing struct {
+	Bundle *bundle `json:"bundle,omitempty"`
+	Was    []byte  `json:"was,omitempty"`
+}
+
+// finishInstall puts the rest of a bundle where the files lie, if the program or its host
+// ended in the middle of that. A main file that a person has changed since is left alone.
+// It is called before anything is read, by a start that is to serve.
+func (c *common) finishInstall() error {
+	if _, err := os.Stat(c.stateDir); err != nil {
+		return nil // nothing was ever kept
+	}
+	if err := trust(c.stateDir); err != nil {
+		return err
+	}
+	var half installing
+	if found, err := journal.LoadState(c.stateDir, installState, &half); err != nil || !found || half.Bundle == nil {
+		return nil // one that is damaged is told and set aside; the files are as they are
+	}
+	is, err := os.ReadFile(c.config)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(is, half.Was) && !bytes.Equal(is, half.Bundle.File) {
+		return journal.SaveState(c.stateDir, installState, &installing{})
+	}
+	return c.install(half.Bundle)
 }
 
 func writeSynced(path string, data []byte, mode fs.FileMode) error {

@@ -77,6 +77,9 @@ func (c *common) resident(stop context.Context, logLevel string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.finishInstall(); err != nil {
+		return err
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err

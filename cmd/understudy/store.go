@@ -131,6 +131,9 @@ no group. With it, either node may be lost and the other still has a majority.`,
 			if err != nil {
 				return err
 			}
+			if err := c.finishInstall(); err != nil {
+				return err
+			}
 			cfg, err := c.load()
 			if err != nil {
 				return err
