@@ -69,24 +69,11 @@ func (h *Host) disks(ctx context.Context, device string, v config.Volume, what s
 // long as another does.
 func (h *Host) disk(ctx context.Context, u scsi.Unit, each func(reservable) error) error {
 	d := reservable{name: u.Name(), all: len(u.Paths), persist: true, log: h.log}
-	var broken []error
-	for _, path := range u.Up {
-		p, err := scsi.Open(path)
-		if err == nil {
-			defer p.Close()
-			var c scsi.Capabilities
-			switch c, err = p.Capabilities(); {
-			case err == nil:
-				d.persist = c.Persist
-			case refused(err): // it need not know that command
-				_, err = p.Keys()
-			}
-		}
-		if err != nil {
-			broken = append(broken, fmt.Errorf("%s: %w", path, err))
-			continue
-		}
-		d.paths = append(d.paths, p)
+	open, broken := answering(ctx, &h.flights, u.Up, askPath, func(p asked) { p.Close() })
+	for _, p := range open {
+		defer p.Close()
+		d.persist = d.persist && p.persist
+		d.paths = append(d.paths, p.Disk)
 	}
 	if len(d.paths) == 0 {
 		return fmt.Errorf("no path to %s answers: %w — see what it can do: sg_persist --in --report-capabilities %s", d.name, errors.Join(broken...), u.Paths[0])
@@ -98,6 +85,33 @@ func (h *Host) disk(ctx context.Context, u scsi.Unit, each func(reservable) erro
 		h.log.WarnContext(ctx, "reservation does not outlive a power cut of the disk", "disk", d.name, "paths", strings.Join(u.Up, " "))
 	}
 	return each(d)
+}
+
+// asked is a path that answers.
+type asked struct {
+	*scsi.Disk
+	persist bool // see reservable
+}
+
+// askPath opens a path and asks the disk what it can do.
+func askPath(path string) (asked, error) {
+	p, err := scsi.Open(path)
+	if err != nil {
+		return asked{}, err
+	}
+	a := asked{p, true}
+	c, err := p.Capabilities()
+	switch {
+	case err == nil:
+		a.persist = c.Persist
+	case refused(err): // it need not know that command
+		_, err = p.Keys()
+	}
+	if err != nil {
+		_ = p.Close()
+		return asked{}, err
+	}
+	return a, nil
 }
 
 // refused reports that a disk was reached and does not know a command.
