@@ -43,7 +43,7 @@ func TestPlanted(t *testing.T) {
 			if line == "" {
 				t.Fatalf("it failed for another reason:\n%s", tail(out))
 			}
-			t.Logf("found after %s and %d runs: %s", time.Since(began).Round(100*time.Millisecond), strings.Count(string(out), "seeds 1 -seed"), line)
+			t.Logf("found after %s, the compiler's time among it: %s", time.Since(began).Round(100*time.Millisecond), line)
 		})
 	}
 }
