@@ -37,14 +37,9 @@ func (b *builder) reservation(f *fileGroup, g *Group, what string) {
 	}
 }
 
-// reserves are the devices that the disks keep for the holder of the group, sorted, and
-// how their volume groups are used; nil without a reservation. They stay the same while
-// a group is up: a disk that comes would have to be reserved beneath what is mounted,
-// and one that goes would keep its key.
-func (g *Group) reserves() []string {
-	if g.Reservation != ReservationRequired {
-		return nil
-	}
+// SharedDevices are the paths of the group's shared storage, as the file has them: of its
+// file systems, but for those on disks of a node's own, and of its aggregates.
+func (g *Group) SharedDevices() []string {
 	var out []string
 	for _, fs := range g.Filesystems {
 		if !fs.Local {
@@ -54,6 +49,18 @@ func (g *Group) reserves() []string {
 	for _, a := range g.Aggregates {
 		out = append(out, a.Device)
 	}
+	return out
+}
+
+// reserves are the devices that the disks keep for the holder of the group, sorted, and
+// how their volume groups are used; nil without a reservation. They stay the same while
+// a group is up: a disk that comes would have to be reserved beneath what is mounted,
+// and one that goes would keep its key.
+func (g *Group) reserves() []string {
+	if g.Reservation != ReservationRequired {
+		return nil
+	}
+	out := g.SharedDevices()
 	for _, v := range g.Volumes {
 		out = append(out, fmt.Sprint("volume group ", v))
 	}

@@ -10,6 +10,32 @@ import (
 	"understudy/fsm"
 )
 
+// silentAlpha is beta's view of the guide's cluster while alpha, which holds the group, is
+// silent for some time on every link, and what beta knows of alpha.
+func silentAlpha(t *testing.T, age time.Duration) (*scenario, *Snapshot, *Peer) {
+	t.Helper()
+	file, err := clusterFile(&dfsCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := newScenario(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.w.Down["alpha"] = true
+	s := sc.w.View("beta")
+	for i := range s.Peers {
+		if s.Peers[i].Name == "alpha" {
+			for k := range s.Peers[i].Links {
+				s.Peers[i].Links[k].Age = age
+			}
+			return sc, s, &s.Peers[i]
+		}
+	}
+	t.Fatal("beta does not know alpha")
+	return nil, nil, nil
+}
+
 // TestAwayIsSparedWhileItsLeaseLasts: a holder whose program ended on purpose is to
 // come back, and a fence would end what it left up. Its lease is its patience.
 func TestAwayIsSparedWhileItsLeaseLasts(t *testing.T) {
@@ -25,29 +51,12 @@ func TestAwayIsSparedWhileItsLeaseLasts(t *testing.T) {
 		{"back, and not heard", true, true, time.Minute, true}, // its lease is renewed, for ever
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			file, err := clusterFile(&dfsCluster)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sc, err := newScenario(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sc.w.Down["alpha"] = true
-			s := sc.w.View("beta")
+			sc, s, alpha := silentAlpha(t, c.silent)
 			g := sc.c.Group("dce")
+			alpha.Status.Away = c.away
 			s.Store.Value.Live = map[string]string{}
-			for i := range s.Peers {
-				if s.Peers[i].Name != "alpha" {
-					continue
-				}
-				s.Peers[i].Status.Away = c.away
-				for k := range s.Peers[i].Links {
-					s.Peers[i].Links[k].Age = c.silent
-				}
-				if c.live {
-					s.Store.Value.Live["alpha"] = s.Peers[i].BootID
-				}
+			if c.live {
+				s.Store.Value.Live["alpha"] = alpha.BootID
 			}
 			// Another machine that is well, and does not hear it either.
 			s.Peers = append(s.Peers, Peer{Name: "witness", State: PeerHeard, BootID: "w"})
@@ -81,27 +90,10 @@ func TestRebootPatience(t *testing.T) {
 		{"never heard on a link", GroupStatus{Role: fsm.Rejoining, Phase: Waiting, Dirty: true}, -1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			file, err := clusterFile(&dfsCluster)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sc, err := newScenario(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sc.w.Down["alpha"] = true
-			s := sc.w.View("beta")
+			sc, s, alpha := silentAlpha(t, c.age)
 			g := sc.c.Group("dce")
 			c.says.Group = g.Name
-			for i := range s.Peers {
-				if s.Peers[i].Name != "alpha" {
-					continue
-				}
-				s.Peers[i].Status.Groups = []GroupStatus{c.says}
-				for k := range s.Peers[i].Links {
-					s.Peers[i].Links[k].Age = c.age
-				}
-			}
+			alpha.Status.Groups = []GroupStatus{c.says}
 			d := Decide(sc.c, g, s)
 			fences := !d.Plan.Empty() && isA[Fence](d.Plan.Steps[0].Step)
 			if fences != c.fence {

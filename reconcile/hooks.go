@@ -116,18 +116,23 @@ func (b *builder) hooks(when config.HookWhen, m motion, events []config.HookEven
 		if h.Group != b.g.Name || h.When != when || !slices.Contains(events, h.Event) || !slices.Contains(h.Nodes, b.s.Node) {
 			continue
 		}
-		env := []config.Option{
-			{Key: "UNDERSTUDY_EVENT", Value: string(h.Event)},
-			{Key: "UNDERSTUDY_WHEN", Value: string(h.When)},
-			{Key: "UNDERSTUDY_GROUP", Value: b.g.Name},
-			{Key: "UNDERSTUDY_NODE", Value: b.s.Node},
-			{Key: "UNDERSTUDY_FROM", Value: m.from},
-			{Key: "UNDERSTUDY_TO", Value: m.to},
-			{Key: "UNDERSTUDY_REASON", Value: m.reason},
-			{Key: "UNDERSTUDY_EPOCH", Value: strconv.FormatUint(m.epoch, 10)},
-		}
-		b.add(RunHook{Hook: h, Group: b.g.Name, Environment: env}, strings.ReplaceAll(string(h.Event), "_", " ")+": "+m.reason)
+		b.hook(h, m.reason,
+			config.Option{Key: "UNDERSTUDY_FROM", Value: m.from},
+			config.Option{Key: "UNDERSTUDY_TO", Value: m.to},
+			config.Option{Key: "UNDERSTUDY_REASON", Value: m.reason},
+			config.Option{Key: "UNDERSTUDY_EPOCH", Value: strconv.FormatUint(m.epoch, 10)})
 	}
+}
+
+// hook adds one hook, which is told what every hook is, and more.
+func (b *builder) hook(h config.Hook, reason string, more ...config.Option) {
+	env := append([]config.Option{
+		{Key: "UNDERSTUDY_EVENT", Value: string(h.Event)},
+		{Key: "UNDERSTUDY_WHEN", Value: string(h.When)},
+		{Key: "UNDERSTUDY_GROUP", Value: b.g.Name},
+		{Key: "UNDERSTUDY_NODE", Value: b.s.Node},
+	}, more...)
+	b.add(RunHook{Hook: h, Group: b.g.Name, Environment: env}, strings.ReplaceAll(string(h.Event), "_", " ")+": "+reason)
 }
 
 // swapHooks adds the hooks of one side of a swap: a service address goes from one
@@ -138,18 +143,12 @@ func (b *builder) swapHooks(when config.HookWhen, a config.ServiceAddress, from,
 		if h.Group != b.g.Name || h.When != when || h.Event != config.EventSwapAdapter || !slices.Contains(h.Nodes, b.s.Node) {
 			continue
 		}
-		env := []config.Option{
-			{Key: "UNDERSTUDY_EVENT", Value: string(h.Event)},
-			{Key: "UNDERSTUDY_WHEN", Value: string(h.When)},
-			{Key: "UNDERSTUDY_GROUP", Value: b.g.Name},
-			{Key: "UNDERSTUDY_NODE", Value: b.s.Node},
-			{Key: "UNDERSTUDY_NETWORK", Value: a.Network},
-			{Key: "UNDERSTUDY_ADDRESS", Value: a.Prefix.String()},
-			{Key: "UNDERSTUDY_FROM", Value: from.Link},
-			{Key: "UNDERSTUDY_TO", Value: to.Link},
-			{Key: "UNDERSTUDY_REASON", Value: from.Detail},
-		}
-		b.add(RunHook{Hook: h, Group: b.g.Name, Environment: env}, "swap adapter: "+from.Detail)
+		b.hook(h, from.Detail,
+			config.Option{Key: "UNDERSTUDY_NETWORK", Value: a.Network},
+			config.Option{Key: "UNDERSTUDY_ADDRESS", Value: a.Prefix.String()},
+			config.Option{Key: "UNDERSTUDY_FROM", Value: from.Link},
+			config.Option{Key: "UNDERSTUDY_TO", Value: to.Link},
+			config.Option{Key: "UNDERSTUDY_REASON", Value: from.Detail})
 	}
 }
 

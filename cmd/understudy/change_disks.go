@@ -33,9 +33,9 @@ func sameDisks(old, next *config.Config) []shared {
 		n := &next.Groups[i]
 		var had []string
 		if o := old.Group(n.Name); o != nil {
-			had = disksOf(o)
+			had = o.SharedDevices()
 		}
-		for _, is := range disksOf(n) {
+		for _, is := range n.SharedDevices() {
 			if slices.Contains(had, is) {
 				continue
 			}
@@ -44,27 +44,13 @@ func sameDisks(old, next *config.Config) []shared {
 				if o.Name == n.Name {
 					continue
 				}
-				for _, was := range disksOf(o) {
+				for _, was := range o.SharedDevices() {
 					if was != is && number(is) != 0 && number(was) == number(is) {
 						out = append(out, shared{from: o.Name, was: was, to: n.Name, is: is})
 					}
 				}
 			}
 		}
-	}
-	return out
-}
-
-// disksOf are the paths of a group's shared storage.
-func disksOf(g *config.Group) []string {
-	var out []string
-	for _, f := range g.Filesystems {
-		if !f.Local {
-			out = append(out, f.Device)
-		}
-	}
-	for _, a := range g.Aggregates {
-		out = append(out, a.Device)
 	}
 	return out
 }

@@ -55,14 +55,20 @@ func (h *Host) Fence(ctx context.Context, s reconcile.Fence) (agent string, err 
 	return "", fmt.Errorf("%w — whether it is off is unknown: look at the device, or confirm by hand that the node is down", err)
 }
 
-// fence switches a node off by one method. Only a status of off is success: agents
-// have been seen to report success before the power was off.
-func (h *Host) fence(ctx context.Context, node string, agent config.Fence) error {
+// fenceTime bounds ctx by the time that a method has, and says what that is.
+func fenceTime(ctx context.Context, agent config.Fence) (context.Context, time.Duration, context.CancelFunc) {
 	limit := agent.Timeout
 	if limit <= 0 {
 		limit = fenceTimeout
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its timeout of %s has passed", limit))
+	return ctx, limit, cancel
+}
+
+// fence switches a node off by one method. Only a status of off is success: agents
+// have been seen to report success before the power was off.
+func (h *Host) fence(ctx context.Context, node string, agent config.Fence) error {
+	ctx, limit, cancel := fenceTime(ctx, agent)
 	defer cancel()
 	options, secrets, err := agentOptions(agent)
 	if err != nil {
@@ -114,11 +120,7 @@ func (h *Host) fence(ctx context.Context, node string, agent config.Fence) error
 // FenceStatus asks a fence method whether its node has power, and switches nothing. The
 // error says why that is not known.
 func FenceStatus(ctx context.Context, agent config.Fence) (on bool, err error) {
-	limit := agent.Timeout
-	if limit <= 0 {
-		limit = fenceTimeout
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its timeout of %s has passed", limit))
+	ctx, _, cancel := fenceTime(ctx, agent)
 	defer cancel()
 	options, secrets, err := agentOptions(agent)
 	if err != nil {

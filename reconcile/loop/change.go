@@ -58,7 +58,7 @@ func (l *Loop) Change(ctx context.Context, former, next *config.Config, keep fun
 			err = ErrChanging
 			return
 		}
-		ch := &change{former: former, next: next, node: l.opt.Node, keep: keep, ended: ended, done: l.doneBefore(former, next)}
+		ch := &change{former: former, next: next, node: l.opt.Node, keep: keep, ended: ended, done: begun(l.opt.StateDir, former, next)}
 		l.change = ch
 		l.opt.Log.Info("changed file is taken over", "file", short(next.Hash), "former", short(former.Hash))
 		l.append(journal.Record{Kind: journal.Note, Why: fmt.Sprintf("the changed file %s is taken over from %s", short(next.Hash), short(former.Hash))})
@@ -215,11 +215,7 @@ func (l *Loop) keepNext(ch *change) bool {
 	return true
 }
 
-// doneBefore is how far a run before this one got with the same change.
-func (l *Loop) doneBefore(former, next *config.Config) []string {
-	return begun(l.opt.StateDir, former, next)
-}
-
+// begun is how far a run before this one got with the same change.
 func begun(stateDir string, former, next *config.Config) []string {
 	var was changeDone
 	if stateDir == "" {

@@ -152,7 +152,7 @@ func TestChangeGoesOnAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.loop.keepChange(changeDone{Former: former.Hash, Hash: next.Hash, Done: []string{"files"}})
-		if done := b.loop.doneBefore(next, former); done != nil {
+		if done := begun(b.loop.opt.StateDir, next, former); done != nil {
 			t.Errorf("of another change: %v", done)
 		}
 		b.start(t)
@@ -162,8 +162,8 @@ func TestChangeGoesOnAfterARestart(t *testing.T) {
 		}
 		b.settle()
 		b.wants(t, fsm.Owner, "")
-		if !ended || b.loop.doneBefore(former, next) != nil {
-			t.Errorf("in force: %v; kept: %v", ended, b.loop.doneBefore(former, next))
+		if !ended || begun(b.loop.opt.StateDir, former, next) != nil {
+			t.Errorf("in force: %v; kept: %v", ended, begun(b.loop.opt.StateDir, former, next))
 		}
 	})
 }
